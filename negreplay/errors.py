@@ -1,0 +1,8 @@
+"""The one exception that a user's mistake raises."""
+
+
+class UserError(Exception):
+    """A mistake of the user: one sentence that names the file or field and the remedy.
+
+    The command line prints the sentence and exits with code 2; anything else that is raised is our own mistake.
+    """

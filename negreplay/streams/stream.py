@@ -1,0 +1,206 @@
+"""What arrives: data, experiences and streams, and the three scenarios as constructors and as predicates.
+
+A *data set* (`Data`) is anything with labels that can be read by row: images from a folder, digits in memory, latents
+from the store. A `View` is some of its rows; an `Experience` is a view with its place in the stream; a `Stream` is the
+sequence of experiences with the test set. The same stream can be read over other data (`Stream.over`): that is how a
+stream of images becomes a stream of their latents.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, overload
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from negreplay.errors import UserError
+from negreplay.patterns import Patterns
+
+
+class Data(Protocol):
+    """A labelled data set that is read by row.
+
+    `labels` are class numbers into `names`; `encoded` is False for images (`Float[Tensor, "k channels height width"]`
+    in [0, 1]) and True for latents; `fingerprint` names the content, so that what is computed from it can be stored.
+    """
+
+    labels: Int[Tensor, " n"]
+    names: tuple[str, ...]
+    encoded: bool
+    fingerprint: str
+
+    def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *shape"]: ...
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A data set held in memory."""
+
+    x: Float[Tensor, "n *shape"]
+    labels: Int[Tensor, " n"]
+    names: tuple[str, ...]
+    fingerprint: str
+    encoded: bool = False
+
+    def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *shape"]:
+        return self.x.index_select(0, rows)
+
+
+@dataclass(frozen=True)
+class View:
+    """Some rows of a data set."""
+
+    data: Data
+    rows: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def encoded(self) -> bool:
+        return self.data.encoded
+
+    @property
+    def labels(self) -> Int[Tensor, " n"]:
+        return self.data.labels[self.rows]
+
+    def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
+        """Every row once, `size` at a time: shuffled by `rng`, in order without it."""
+        rows = self.rows if rng is None else self.rows[torch.randperm(len(self), generator=rng)]
+        for chunk in rows.split(size):
+            yield Patterns(self.data.read(chunk), self.data.labels[chunk])
+
+
+@dataclass(frozen=True)
+class Experience:
+    """Data that is accessible together, once (Equations 1 and 2); `index` counts from 0."""
+
+    index: int
+    data: View
+    counts: Int[Tensor, " classes"]
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Y_k: the classes present."""
+        return tuple(int(c) for c in self.counts.nonzero().flatten())
+
+    def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
+        return self.data.batches(size, rng)
+
+
+class Stream(Sequence[Experience]):
+    """A sequence of experiences over training data, with the test set that measures it."""
+
+    def __init__(self, train: Data, test: Data, rows: Sequence[Int[Tensor, " n"]]) -> None:
+        self.train, self.test, self._rows = train, test, tuple(rows)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.train.names
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Experience: ...
+    @overload
+    def __getitem__(self, index: slice) -> "tuple[Experience, ...]": ...
+    def __getitem__(self, index: int | slice) -> "Experience | tuple[Experience, ...]":
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(len(self))[index])
+        place = range(len(self))[index]
+        view = View(self.train, self._rows[place])
+        return Experience(place, view, torch.bincount(view.labels, minlength=len(self.names)))
+
+    @property
+    def whole_test(self) -> View:
+        """All test patterns, also of classes that have not arrived yet (the CORe50 protocol)."""
+        return View(self.test, torch.arange(len(self.test.labels)))
+
+    def growing_test(self, index: int) -> View:
+        """The test patterns of the classes seen up to and including experience `index` (Masana et al., 2020)."""
+        seen = torch.isin(self.test.labels, self.seen(index))
+        return View(self.test, seen.nonzero().flatten())
+
+    def seen(self, index: int) -> Int[Tensor, " seen"]:
+        """The classes that have arrived up to and including experience `index`."""
+        return torch.cat([self.train.labels[rows] for rows in self._rows[: index + 1]]).unique()
+
+    def over(self, train: Data, test: Data) -> "Stream":
+        """The same stream read over other data with the same rows: the latents of its images."""
+        return Stream(train, test, self._rows)
+
+
+def new_instances(train: Data, test: Data, parts: int, seed: int) -> Stream:
+    """All classes in every experience, each class's patterns cut into `parts` that come in any order (Equation 8)."""
+    pieces = _parts(train, parts)
+    order = np.random.RandomState(seed).permutation(parts)
+    return _stream(train, test, [torch.cat([part[k] for part in pieces]) for k in order])
+
+
+def new_classes(train: Data, test: Data, first: int, classes: int, seed: int) -> Stream:
+    """`first` classes, then `classes` at a time, in an order drawn by the seed; no class comes twice (Equation 9)."""
+    order = _class_order(train, first, seed)
+    groups = [order[:first], *order[first:].split(classes)]
+    return _stream(train, test, [torch.isin(train.labels, group).nonzero().flatten() for group in groups if len(group)])
+
+
+def new_both(train: Data, test: Data, first: int, parts: int, seed: int) -> Stream:
+    """One part of `first` classes, then the remaining (class, part) pairs one at a time, shuffled (Equation 10).
+
+    With 50 classes, 10 first ones and 8 parts this is the shape of CORe50 NIC-391: 1 + 390 experiences.
+    """
+    order = _class_order(train, first, seed)
+    pieces = _parts(train, parts)
+    opening = torch.cat([pieces[int(c)][0] for c in order[:first]])
+    held = {(int(c), 0) for c in order[:first]}
+    pairs = [(c, part) for c in range(len(train.names)) for part in range(parts) if (c, part) not in held]
+    shuffled = np.random.RandomState(seed).permutation(len(pairs))
+    return _stream(train, test, [opening, *(pieces[pairs[i][0]][pairs[i][1]] for i in shuffled)])
+
+
+def is_new_instances(stream: Stream) -> bool:
+    """Equation 8: every class is present in the first experience."""
+    return set(stream[0].classes) >= {c for experience in stream for c in experience.classes}
+
+
+def is_new_classes(stream: Stream) -> bool:
+    """Equation 9: no experience holds a class of an earlier one."""
+    classes = [c for experience in stream for c in experience.classes]
+    return len(classes) == len(set(classes))
+
+
+def is_new_both(stream: Stream) -> bool:
+    """Equation 10: some experience holds a class seen before, and some holds a class absent from the first."""
+    return not is_new_classes(stream) and not is_new_instances(stream)
+
+
+def _class_order(train: Data, first: int, seed: int) -> Int[Tensor, " classes"]:
+    classes = len(train.names)
+    if first > classes:
+        raise UserError(
+            f"stream.first_classes is {first}, but the data has {classes} classes: give {classes} or fewer."
+        )
+    return torch.from_numpy(np.random.RandomState(seed).permutation(classes))
+
+
+def _parts(train: Data, parts: int) -> list[tuple[Int[Tensor, " n"], ...]]:
+    """For each class, its rows in file order cut into `parts` of nearly equal size."""
+    pieces = []
+    for c, name in enumerate(train.names):
+        rows = (train.labels == c).nonzero().flatten()
+        if len(rows) < parts:
+            raise UserError(f"class {name!r} has {len(rows)} images for {parts} parts: lower stream.parts.")
+        pieces.append(rows.tensor_split(parts))
+    return pieces
+
+
+def _stream(train: Data, test: Data, rows: list[Int[Tensor, " n"]]) -> Stream:
+    """The stream, once no class is without training patterns: a class seen in the test set only cannot be learned."""
+    missing = torch.bincount(train.labels, minlength=len(train.names)) == 0
+    if missing.any():
+        name = train.names[int(missing.nonzero()[0])]
+        raise UserError(f"class {name!r} has no training images: add some, or remove it from the test set.")
+    return Stream(train, test, rows)
