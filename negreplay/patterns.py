@@ -6,7 +6,7 @@ replay is interchangeable. `mix` is the one place where they join the data of th
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -37,10 +37,12 @@ class Batch(NamedTuple):
     replayed: Bool[Tensor, " b+m"]
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Labelled data that can be read in shuffled batches (see `negreplay.streams.View`)."""
 
-    encoded: bool
+    @property
+    def encoded(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
@@ -66,7 +68,7 @@ def share_of(current: int, memory: int, minibatch: int, replay: int | None = Non
         return minibatch
     if replay is not None:
         return minibatch - replay
-    return min(max(round(minibatch * current / (current + memory)), 1), minibatch - 1)
+    return max(min(round(minibatch * current / (current + memory)), minibatch - 1), 1)
 
 
 def steps_per_epoch(current: int, memory: int, minibatch: int, replay: int | None = None) -> int:

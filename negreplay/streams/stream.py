@@ -8,7 +8,7 @@ stream of images becomes a stream of their latents.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from negreplay.errors import UserError
 from negreplay.patterns import Patterns
 
 
+@runtime_checkable
 class Data(Protocol):
     """A labelled data set that is read by row.
 
@@ -26,10 +27,14 @@ class Data(Protocol):
     in [0, 1]) and True for latents; `fingerprint` names the content, so that what is computed from it can be stored.
     """
 
-    labels: Int[Tensor, " n"]
-    names: tuple[str, ...]
-    encoded: bool
-    fingerprint: str
+    @property
+    def labels(self) -> Int[Tensor, " n"]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def encoded(self) -> bool: ...
+    @property
+    def fingerprint(self) -> str: ...
 
     def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *shape"]: ...
 
@@ -93,7 +98,7 @@ class Experience:
 class Stream(Sequence[Experience]):
     """A sequence of experiences over training data, with the test set that measures it."""
 
-    def __init__(self, train: Data, test: Data, rows: Sequence[Int[Tensor, " n"]]) -> None:
+    def __init__(self, train: Data, test: Data, rows: Sequence[Int[Tensor, " _rows"]]) -> None:
         self.train, self.test, self._rows = train, test, tuple(rows)
 
     @property
@@ -186,7 +191,7 @@ def _class_order(train: Data, first: int, seed: int) -> Int[Tensor, " classes"]:
     return torch.from_numpy(np.random.RandomState(seed).permutation(classes))
 
 
-def _parts(train: Data, parts: int) -> list[tuple[Int[Tensor, " n"], ...]]:
+def _parts(train: Data, parts: int) -> list[tuple[Int[Tensor, " _rows"], ...]]:
     """For each class, its rows in file order cut into `parts` of nearly equal size."""
     pieces = []
     for c, name in enumerate(train.names):
@@ -197,7 +202,7 @@ def _parts(train: Data, parts: int) -> list[tuple[Int[Tensor, " n"], ...]]:
     return pieces
 
 
-def _stream(train: Data, test: Data, rows: list[Int[Tensor, " n"]]) -> Stream:
+def _stream(train: Data, test: Data, rows: list[Int[Tensor, " _rows"]]) -> Stream:
     """The stream, once no class is without training patterns: a class seen in the test set only cannot be learned."""
     missing = torch.bincount(train.labels, minlength=len(train.names)) == 0
     if missing.any():

@@ -1,0 +1,170 @@
+"""From a recipe to the objects it names: one `match` a kind, no registry."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from negreplay.errors import UserError
+from negreplay.learners.latent_replay import LatentReplay
+from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligence
+from negreplay.nets.classifier import Classifier, cut
+from negreplay.nets.generator import Generator
+from negreplay.nets.heads import ConsolidatedHead, PlainHead
+from negreplay.nets.mobilenet import MobileNetV1, load_weights
+from negreplay.nets.renorm import BatchRenorm2d, renormalise
+from negreplay.nets.small import SmallNet
+from negreplay.optimize import Device
+from negreplay.recipe import (
+    ClassifierRecipe,
+    Front,
+    HeadKind,
+    LearnerRecipe,
+    Mode,
+    Recipe,
+    Scenario,
+    Source,
+    StreamRecipe,
+    Study,
+    Weights,
+)
+from negreplay.replay.generated import Generated
+from negreplay.replay.original import Original
+from negreplay.replay.random import Random
+from negreplay.replay.source import NoReplay, ReplaySource
+from negreplay.streams.digits import load_digits
+from negreplay.streams.folders import load_images
+from negreplay.streams.stream import Data, Stream, new_both, new_classes, new_instances
+
+
+def read_study(path: Path) -> Study:
+    """The study that `write_study` wrote, or that a user edited.
+
+    Raises:
+        UserError: the file is missing or a field is wrong.
+    """
+    try:
+        return TypeAdapter(Study).validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}: give the path of a study.json.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "study"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{path}: {place}: {reason}") from error
+
+
+def dump_study(study: Study) -> bytes:
+    """The study as JSON that `read_study` takes back."""
+    return json.dumps(asdict(study), indent=2).encode()
+
+
+def find(name: str, place: Path, what: str, option: str) -> Path:
+    """The file or folder called `name` (a zip too) in `place`; `place` itself, where that is what it is.
+
+    Raises:
+        UserError: it is not there.
+    """
+    options = [place / name, place / f"{name}.zip"]
+    if place.suffix or (place / "train").is_dir():
+        options.insert(0, place)
+    for option_path in options:
+        if option_path.exists():
+            return option_path
+    raise UserError(f"the {what} {name!r} are not in {place}: say where they are with --{option} PATH.")
+
+
+def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
+    """Training and test images."""
+    match recipe.data:
+        case "digits":
+            return load_digits()
+        case name:
+            return load_images(find(name, place, "images", "data"), recipe.image_size)
+
+
+def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> Stream:
+    """The stream of one seed."""
+    match recipe.scenario:
+        case Scenario.NI:
+            return new_instances(train, test, recipe.parts, seed)
+        case Scenario.NC:
+            return new_classes(train, test, recipe.first_classes, recipe.classes, seed)
+        case Scenario.NIC:
+            return new_both(train, test, recipe.first_classes, recipe.parts, seed)
+
+
+def build_backbone(recipe: ClassifierRecipe, weights: Path) -> nn.Module:
+    """The network without a head, with pretrained weights where the recipe names them."""
+    match recipe.backbone:
+        case "small":
+            return SmallNet()
+        case "mobilenet_v1":
+            kind = recipe.weights or Weights("")
+            net = MobileNetV1(recipe.width, kind.activation, kind.padding, kind.eps, kind.mean, kind.std)
+            if recipe.weights is not None:
+                load_weights(net, find(kind.file, weights, "weights", "weights"))
+            return net
+        case name:
+            raise UserError(f"classifier.backbone is {name!r}: give mobilenet_v1 or small.")
+
+
+def build_learner(
+    recipe: Recipe, data: Data, seed: int, weights: Path, device: Device, rng: torch.Generator
+) -> LatentReplay:
+    """The learner of one arm; arms of one seed start from the same weights."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        image, classes = data.read(torch.tensor([0])), len(data.names)
+        front, back = cut(build_backbone(recipe.classifier, weights), recipe.classifier.replay_layer)
+        latent = front.eval()(image)
+        features = back.eval()(latent).shape[1]
+        head = build_head(recipe.learner, features, classes, recipe.replay.mode)
+        classifier = Classifier(front, back, head, recipe.classifier.front is Front.BLOCKED)
+        if recipe.classifier.renorm is not None:
+            renormalise(classifier, recipe.classifier.renorm)
+        source = build_source(recipe, tuple(latent.shape[1:]), classes, device, rng)
+        learner = LatentReplay(classifier, source, build_penalty(recipe, classifier), recipe, device, rng)
+    return learner.to(device.name)
+
+
+def build_head(recipe: LearnerRecipe, features: int, classes: int, mode: Mode) -> ConsolidatedHead | PlainHead:
+    """The head of a learner."""
+    match recipe.head:
+        case HeadKind.CWR:
+            return ConsolidatedHead(features, classes, mode, recipe.mean)
+        case HeadKind.PLAIN:
+            return PlainHead(features, classes, mode)
+
+
+def build_source(
+    recipe: Recipe, latent: tuple[int, ...], classes: int, device: Device, rng: torch.Generator
+) -> ReplaySource:
+    """The source of replayed patterns."""
+    memory, spec = recipe.replay.memory, recipe.generator
+    match recipe.replay.source:
+        case Source.NONE:
+            return NoReplay()
+        case Source.ORIGINAL:
+            return Original(latent, memory, rng)
+        case Source.RANDOM:
+            return Random(latent, classes, memory, rng)
+        case Source.GENERATED:
+            assert spec is not None, "Recipe demands a generator for generated replay"
+            generator = Generator(latent, classes, spec.latent_dim, spec.body, spec.width)
+            return Generated(generator, memory, spec, device, rng)
+
+
+def build_penalty(recipe: Recipe, classifier: Classifier) -> Penalty:
+    """The penalty on the feature extractor; batch renormalisation and the head are left free."""
+    spec = recipe.learner.penalty
+    if spec is None:
+        return NoPenalty()
+    free = {
+        id(p) for m in classifier.modules() if isinstance(m, BatchRenorm2d | nn.BatchNorm2d) for p in m.parameters()
+    }
+    free |= {id(p) for p in classifier.head.parameters()}
+    return SynapticIntelligence([p for p in classifier.parameters() if p.requires_grad and id(p) not in free], spec)

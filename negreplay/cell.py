@@ -1,0 +1,200 @@
+"""One arm with one seed: the outer loop over experiences, resumable after each.
+
+A `Cell` is plain data, so that it can be sent to another process; `learn_cell` is a generator of `Event`s, so that
+whoever runs it decides what to show.
+"""
+
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from negreplay.build import build_data, build_learner, build_stream
+from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
+from negreplay.learners.latent_replay import LatentReplay
+from negreplay.nets.classifier import fingerprint
+from negreplay.optimize import Device, Step
+from negreplay.recipe import Front, Recipe, StreamRecipe
+from negreplay.results.metrics import Row, accuracies
+from negreplay.streams.latents import LatentStore
+from negreplay.streams.stream import Data, Stream
+
+EVALUATED_AT_ONCE = 250
+"""Test patterns in one forward pass."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run finds and puts things; `store` None encodes images anew each time they are read."""
+
+    data: Path
+    weights: Path
+    store: Path | None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm with one seed, and the file that keeps its state."""
+
+    recipe: Recipe
+    seed: int
+    checkpoint: Path
+    places: Places
+
+
+class Event(NamedTuple):
+    """Something that happened: a step, or (with `row` perhaps) the end of an experience. Experiences count from 0."""
+
+    arm: str
+    seed: int
+    experience: int
+    experiences: int
+    step: Step | None
+    row: Row | None
+
+
+def learn_cell(cell: Cell) -> Iterator[Event]:
+    """Learns what is left of the stream; saves after each experience."""
+    recipe = cell.recipe
+    stream, learner, rng = _build(cell)
+    constant = _constant(learner)
+    position = load_checkpoint(cell.checkpoint, learner, rng, constant)
+    if _storable(cell):
+        stream = yield from _stored(cell, stream, learner)
+    clock = Clock()
+    _forget_peak()
+    for experience in stream[position.learned :]:
+        for step in learner.learn(experience):
+            clock.add(step.phase)
+            yield Event(recipe.name, cell.seed, experience.index, len(stream), step, None)
+        clock.add("classifier")
+        row = None
+        if _due(experience.index, len(stream), recipe.evaluate_every):
+            row = evaluate(learner, stream, cell, experience.index, clock)
+        position = Position(experience.index + 1, position.rows if row is None else (*position.rows, row))
+        save_checkpoint(cell.checkpoint, learner, rng, position, constant)
+        yield Event(recipe.name, cell.seed, experience.index, len(stream), None, row)
+
+
+class Clock:
+    """Seconds spent in each phase since the last evaluation."""
+
+    def __init__(self) -> None:
+        self.seconds = {"classifier": 0.0, "generator": 0.0, "evaluation": 0.0}
+        self.last = time.perf_counter()
+
+    def add(self, phase: str) -> None:
+        """Books the time since the last call on this phase."""
+        now = time.perf_counter()
+        self.seconds[phase] += now - self.last
+        self.last = now
+
+    def take(self) -> tuple[float, float, float]:
+        """Training, generator and evaluation seconds; starts again from zero."""
+        taken = self.seconds["classifier"], self.seconds["generator"], self.seconds["evaluation"]
+        self.seconds = dict.fromkeys(self.seconds, 0.0)
+        return taken
+
+
+def evaluate(learner: LatentReplay, stream: Stream, cell: Cell, index: int, clock: Clock) -> Row:
+    """Accuracy after an experience, on the whole and on the growing test set.
+
+    Only the growing one is read: a class never seen is never predicted, so the rest of the whole test set is wrong
+    without a look.
+    """
+    classes, device = len(stream.names), learner.device.name
+    correct = np.zeros(classes, dtype=np.int64)
+    for x, y in stream.growing_test(index).batches(EVALUATED_AT_ONCE):
+        predicted = learner.predict(x.to(device), stream.test.encoded).argmax(dim=1).cpu()
+        correct += torch.bincount(y[predicted == y], minlength=classes).numpy()
+    totals = torch.bincount(stream.test.labels, minlength=classes).numpy()
+    seen = np.isin(np.arange(classes), stream.seen(index).numpy())
+    whole, growing, per_class = accuracies(correct, totals, seen)
+    kept = sum(tensor.nbytes for tensor in learner.source.state_dict().values())
+    clock.add("evaluation")
+    place = (cell.recipe.name, cell.seed, index, len(stream), int(seen.sum()))
+    return Row(*place, whole, growing, per_class, *clock.take(), kept, _peak())
+
+
+def _due(index: int, experiences: int, every: int) -> bool:
+    return (index + 1) % every == 0 or index == experiences - 1 or index == 0
+
+
+def _constant(learner: LatentReplay) -> frozenset[str]:
+    """State that no experience changes: a front blocked from the start, which the recipe rebuilds."""
+    if learner.recipe.classifier.front is not Front.BLOCKED:
+        return frozenset()
+    return frozenset(name for name in learner.state_dict() if name.startswith("classifier.front."))
+
+
+@lru_cache(maxsize=2)
+def _data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
+    """Images are opened once and shared by the arms and seeds of one process."""
+    return build_data(recipe, place)
+
+
+def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
+    """Encodes all images that the cells will need, so that several processes do not encode the same ones at once."""
+    prepared = set()
+    for cell in filter(_storable, cells):
+        recipe = cell.recipe
+        key = recipe.classifier, recipe.stream.data, recipe.stream.image_size, recipe.classifier.weights or cell.seed
+        if key not in prepared:
+            prepared.add(key)
+            stream, learner, _ = _build(cell)
+            yield from _stored(cell, stream, learner)
+
+
+def _storable(cell: Cell) -> bool:
+    return cell.places.store is not None and cell.recipe.classifier.front is Front.BLOCKED
+
+
+def _build(cell: Cell) -> tuple[Stream, LatentReplay, torch.Generator]:
+    """The stream, the learner before its first experience, and the one random generator that all draws come from."""
+    rng = torch.Generator().manual_seed(cell.seed)
+    stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
+    device = Device(cell.places.device)
+    return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
+
+
+def _stored(cell: Cell, stream: Stream, learner: LatentReplay) -> Generator[Event, None, Stream]:
+    """The same stream over stored latents; images that are not in the store yet are encoded first."""
+    learner.eval()
+    assert cell.places.store is not None, "only a storable cell comes here"
+    store = LatentStore(cell.places.store)
+    front, device = fingerprint(learner.classifier.front), cell.places.device
+
+    def encode(images: Tensor) -> Tensor:
+        return learner.classifier.encode(images.to(device)).cpu()
+
+    found: list[Data] = []
+    for data in (stream.train, stream.test):
+        for done, total in store.encode(data, encode, front):
+            yield Event(cell.recipe.name, cell.seed, 0, len(stream), Step("encoding", done, total, 0.0), None)
+        latents = store.open(data, front)
+        assert latents is not None, "the store keeps what it has encoded"
+        found.append(latents)
+    return stream.over(*found)
+
+
+def _forget_peak() -> None:
+    """Lets the kernel's record of peak memory start anew, so that it is this cell's own (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak() -> int:
+    """Peak resident memory of this process in bytes; 0 where the system does not tell."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0

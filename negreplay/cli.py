@@ -1,0 +1,229 @@
+"""The command line: run, list, show, report, resume.
+
+What only some commands need, torch above all, is imported inside them, so that `--help` and `list` answer at once.
+"""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from errno import ENOSPC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from negreplay.errors import UserError
+from negreplay.recipe import Study
+from negreplay.recipes import STUDIES
+
+if TYPE_CHECKING:
+    from negreplay.run import Run
+
+
+@dataclass(frozen=True)
+class RunCommand:
+    """Run a study: all its arms and seeds, ending in a table and a report."""
+
+    study: tyro.conf.Positional[str]
+    """Name of a study (see `negreplay list`), or path of a study.json."""
+    out: Path | None = None
+    """Folder of the run (default: runs/NAME)."""
+    arms: tuple[str, ...] = ()
+    """Arms to run (default: all)."""
+    seeds: tuple[int, ...] = ()
+    """Seeds to run (default: the study's)."""
+    data: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")))
+    """The images: a zip, a folder <split>/<class>/<image>, or a folder that holds it [$NEGREPLAY_DATA]."""
+    weights: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_WEIGHTS", "weights")))
+    """Pretrained weights: a file, or a folder that holds it [$NEGREPLAY_WEIGHTS]."""
+    store: Path | None = field(default_factory=lambda: _cache() / "latents")
+    """Folder where encoded latents are kept and shared between runs; None encodes anew each time."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    jobs: int = 0
+    """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
+
+    def __call__(self, console: Console) -> None:
+        study = _select(_study(self.study), self.arms, self.seeds)
+        from negreplay.cell import Places
+        from negreplay.run import start
+
+        folder = self.out or _unused(Path("runs") / study.name)
+        store = self.store.absolute() if self.store else None
+        places = Places(self.data.absolute(), self.weights.absolute(), store, self.device)
+        jobs = self.jobs or (1 if self.device != "cpu" else min(4, os.cpu_count() or 1))
+        _learn(start(folder, study, places, jobs, _command()), console)
+
+
+@dataclass(frozen=True)
+class ResumeCommand:
+    """Continue a run that was stopped, from the last experience that each arm finished."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of the run."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.run import reopen
+
+        _learn(reopen(self.folder), console)
+
+
+@dataclass(frozen=True)
+class ListCommand:
+    """List the studies that ship with the library."""
+
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> None:
+        if self.json:
+            names = ("name", "summary", "seeds")
+            found = [{name: getattr(s, name) for name in names} | {"arms": _arms(s)} for s in STUDIES]
+            print(json.dumps(found, indent=2))
+            return
+        table = Table("study", "arms", "seeds", "what")
+        for study in STUDIES:
+            table.add_row(study.name, " ".join(_arms(study)), str(len(study.seeds)), study.summary)
+        console.print(table)
+
+
+@dataclass(frozen=True)
+class ShowCommand:
+    """Show a study whole: every setting of every arm."""
+
+    study: tyro.conf.Positional[str]
+    """Name of a study, or path of a study.json."""
+    json: bool = False
+    """Print JSON, as `negreplay run` takes it back."""
+
+    def __call__(self, console: Console) -> None:
+        study = _study(self.study)
+        if self.json:
+            print(json.dumps(asdict(study), indent=2))
+        else:
+            console.print(study)
+
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Write the report of a run anew, finished or not, and print its table."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of the run."""
+    json: bool = False
+    """Print the numbers as JSON."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.results.report import to_json
+        from negreplay.run import reopen, report
+
+        run = reopen(self.folder)
+        rows = report(run)
+        if self.json:
+            print(json.dumps(to_json(run.study, rows), indent=2))
+        else:
+            _conclude(run, console)
+
+
+COMMANDS = {
+    "run": RunCommand,
+    "list": ListCommand,
+    "show": ShowCommand,
+    "report": ReportCommand,
+    "resume": ResumeCommand,
+}
+
+
+def main() -> None:
+    """Runs a command; a user's mistake is one sentence and exit code 2."""
+    console = Console()
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="negreplay", description=__doc__)(console)
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        _fail(
+            f"the disk is full ({error.filename or 'while writing'}): free some space, then `negreplay resume` the run."
+        )
+    except KeyboardInterrupt:
+        print("stopped; `negreplay resume` the run to go on.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(sentence: str) -> None:
+    print(f"negreplay: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "negreplay"
+
+
+def _command() -> str:
+    return shlex.join(["negreplay", *sys.argv[1:]])
+
+
+def _arms(study: Study) -> list[str]:
+    return [recipe.name for recipe in study.recipes]
+
+
+def _study(name: str) -> Study:
+    """The study of that name, or in that file."""
+    for study in STUDIES:
+        if study.name == name:
+            return study
+    if name.endswith(".json"):
+        from negreplay.build import read_study
+
+        return read_study(Path(name))
+    raise UserError(f"there is no study {name!r}: {_suggest(name, [study.name for study in STUDIES])}")
+
+
+def _select(study: Study, arms: tuple[str, ...], seeds: tuple[int, ...]) -> Study:
+    known = _arms(study)
+    for arm in arms:
+        if arm not in known:
+            raise UserError(f"{study.name} has no arm {arm!r}: {_suggest(arm, known)}")
+    recipes = tuple(recipe for recipe in study.recipes if not arms or recipe.name in arms)
+    try:
+        return replace(study, recipes=recipes, seeds=seeds or study.seeds)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
+
+
+def _unused(folder: Path) -> Path:
+    """The folder, or the next free one with a number."""
+    free, number = folder, 2
+    while free.exists():
+        free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return free
+
+
+def _learn(run: "Run", console: Console) -> None:
+    from negreplay.display import show
+    from negreplay.run import learn, progress_of, report
+
+    show(learn(run), console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
+    report(run)
+    _conclude(run, console)
+
+
+def _conclude(run: "Run", console: Console) -> None:
+    from negreplay.results.metrics import summarise
+    from negreplay.results.table import terminal_table
+    from negreplay.run import rows_of
+
+    console.print(terminal_table(summarise(rows_of(run.folder, run.study), run.study), run.study))
+    console.print(f"report: {run.folder / 'report.html'}")

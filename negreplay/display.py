@@ -1,0 +1,60 @@
+"""The live display of a run, and its plain lines where there is no terminal."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from negreplay.cell import Event
+
+
+@dataclass
+class Seen:
+    """What is shown of one arm and seed: its bar, and the last accuracy."""
+
+    bar: int
+    accuracy: str = "-"
+
+
+def show(events: Iterable[Event], console: Console, finished: float, runs: int) -> None:
+    """Shows events as they come: one bar for the whole study, one for each arm being learned.
+
+    Args:
+        events: what happens.
+        console: where it is shown; on a pipe every evaluated experience is a line.
+        finished: what had been learned before, in runs.
+        runs: arms times seeds.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn())
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, *times, console=console, transient=True, speed_estimate_period=600) as progress:
+        whole = progress.add_task("[bold]study", total=runs)
+        progress.advance(whole, finished)
+        arms: dict[tuple[str, int], Seen] = {}
+        for event in events:
+            key = event.arm, event.seed
+            if key not in arms:
+                arms[key] = Seen(progress.add_task(f"{event.arm} seed {event.seed}", total=event.experiences))
+            _update(progress, arms[key], event, console)
+            if event.step is None:
+                progress.advance(whole, 1 / event.experiences)
+                if event.experience == event.experiences - 1:
+                    progress.remove_task(arms.pop(key).bar)
+
+
+def _update(progress: Progress, seen: Seen, event: Event, console: Console) -> None:
+    name, step, row = f"{event.arm} seed {event.seed}", event.step, event.row
+    place = f"experience {event.experience + 1}/{event.experiences}"
+    if step is not None:
+        phase = f"{step.phase} {step.done}/{step.total}" + (f" loss {step.loss:.3f}" if step.loss else "")
+        within = event.experience + step.done / step.total
+        text = f"{name}  {place}  {phase}  accuracy {seen.accuracy}"
+        progress.update(seen.bar, completed=within, description=text)
+    if row is not None:
+        seen.accuracy = f"{row.whole:.1%}"
+        if not console.is_terminal:
+            console.print(
+                f"{name}  {place}  accuracy {row.whole:.1%} of all, {row.growing:.1%} of the classes seen",
+                soft_wrap=True,
+            )

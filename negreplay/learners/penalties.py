@@ -1,0 +1,90 @@
+"""What holds the feature extractor back from forgetting."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from negreplay import recipe
+
+
+class Penalty(Protocol):
+    """A term of the loss that is told when an experience starts, after every step, and when it ends."""
+
+    def start(self) -> None: ...
+
+    def loss(self) -> Tensor | float: ...
+
+    def integrate(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class NoPenalty(nn.Module):
+    """Nothing is held back (AR1free)."""
+
+    def start(self) -> None:
+        pass
+
+    def loss(self) -> float:
+        return 0.0
+
+    def integrate(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
+class SynapticIntelligence(nn.Module):
+    """Weights that lowered the loss much are held where they were (AR1, Tables 4 and 8).
+
+    During an experience every weight's path integral of gradient times movement is kept; at its end the importance F
+    grows by multiplier * path / (distance^2 + 1e-7), is clipped from above, and (strength / 2) sum F (theta - theta*)^2
+    is added to the loss of the next ones, theta* being the weights at the end of the last one.
+
+    Args:
+        weights: the feature extractor's weights without those of batch renormalisation.
+        recipe: strength (lambda), clip and multiplier.
+
+    References:
+        Zenke et al., Continual Learning Through Synaptic Intelligence, 2017, Equations 4 and 5.
+        Maltoni & Lomonaco, Continuous Learning in Single-Incremental-Task Scenarios, 2019 (AR1).
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], recipe: recipe.SynapticIntelligence) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.protected = list(weights)
+        flat = [torch.zeros_like(w) for w in self.protected]
+        self.total = nn.ParameterList([nn.Parameter(t.clone(), requires_grad=False) for t in flat])
+        self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
+        self.path: list[Tensor] = []
+        self.before: list[Tensor] = []
+
+    def start(self) -> None:
+        self.path = [torch.zeros_like(w) for w in self.protected]
+        self.before = [w.detach().clone() for w in self.protected]
+        for anchor, weight in zip(self.anchor, self.protected, strict=True):
+            anchor.copy_(weight.detach())
+
+    def importance(self) -> list[Tensor]:
+        """F of each protected weight: the negated sum of the path integrals so far, clipped from above."""
+        return [(-total).clamp(max=self.recipe.clip) for total in self.total]
+
+    def loss(self) -> Tensor | float:
+        terms = zip(self.importance(), self.protected, self.anchor, strict=True)
+        return self.recipe.strength / 2 * sum((f * (w - a).square()).sum() for f, w, a in terms)
+
+    @torch.no_grad()
+    def integrate(self) -> None:
+        for path, before, weight in zip(self.path, self.before, self.protected, strict=True):
+            if weight.grad is not None:
+                path += weight.grad * (weight - before)
+            before.copy_(weight)
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        for total, path, anchor, weight in zip(self.total, self.path, self.anchor, self.protected, strict=True):
+            total += self.recipe.multiplier * path / ((weight - anchor).square() + 1e-7)

@@ -1,0 +1,185 @@
+"""The classifier: front, replay layer, back and head.
+
+Replay enters in the middle of the network: `cut` divides a backbone after any of its layers, whose outputs are the
+latents; the front computes them from images, the back makes features of them, and the head decides.
+"""
+
+import hashlib
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, fx, nn
+
+from negreplay.errors import UserError
+from negreplay.patterns import Batch
+
+
+class Classifier(nn.Module):
+    """A network that learns from images and latents at once.
+
+    Args:
+        front: images to latents (see `cut`).
+        back: latents to features.
+        head: features to logits.
+        blocked: whether the front never learns; see also `block_front`.
+
+    A blocked front takes no gradient and stays in evaluation mode, so that a latent is a constant of its image.
+    """
+
+    blocked: Tensor
+    head: Any  # a module that is a `negreplay.nets.heads.Head`
+
+    def __init__(self, front: nn.Module, back: nn.Module, head: nn.Module, blocked: bool) -> None:
+        super().__init__()
+        self.front, self.back, self.head = front, back, head
+        self.register_buffer("blocked", torch.tensor(blocked))
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.register_load_state_dict_post_hook(_settle)
+        _settle(self)
+
+    def block_front(self) -> None:
+        """Ends the learning of the front, for good."""
+        self.blocked.fill_(True)
+        _settle(self)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        super().train(mode)
+        _settle(self)
+        return self
+
+    def encode(self, images: Float[Tensor, "n *image"]) -> Float[Tensor, "n *latent"]:
+        """The latents of images; with a blocked front they carry no gradient."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.blocked):
+            return self.front(_channels_last(images))
+
+    def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
+        """What the back makes of latents."""
+        return self.back(_channels_last(latents))
+
+    def decide(
+        self, latents: Float[Tensor, "n *latent"], stop: Bool[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n classes"]:
+        """The logits of latents; the gradient of patterns in `stop` ends at the head (end of Section 3.3)."""
+        features = self.features(latents)
+        if stop is not None:
+            features = torch.where(stop.unsqueeze(1), features.detach(), features)
+        return self.head(features)
+
+    def latents(self, batch: Batch) -> Float[Tensor, "n *latent"]:
+        """The latents of a minibatch, those of replayed patterns last."""
+        latents = batch.current if batch.encoded else self.encode(batch.current)
+        return torch.cat([latents, batch.replay]) if len(batch.replay) else latents
+
+    def forward(self, batch: Batch, stop: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n classes"]:
+        """The logits of a minibatch, those of replayed patterns last."""
+        return self.decide(self.latents(batch), stop)
+
+
+def _settle(classifier: Classifier, *_: object) -> None:
+    """Makes the front what `blocked` says; also after loading a state, where `blocked` may have changed."""
+    if classifier.blocked:
+        classifier.front.requires_grad_(False).eval()
+
+
+def _channels_last(x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
+    """Images and maps in the memory format in which convolutions are fastest."""
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+def fingerprint(module: nn.Module) -> str:
+    """A short name that changes with the module's structure, parameters and buffers.
+
+    What a module's `forward` or a plain attribute does is seen only where `str(module)` shows it.
+    """
+    digest = hashlib.sha256(str(module).encode())
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+class _Tracer(fx.Tracer):
+    """Records how modules follow one another, looking only into those that contain the layer to cut after.
+
+    What lies deeper stays whole: it may branch on its input or on its mode, and keeps its names.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return m is self.layer or all(module is not self.layer for module in m.modules())
+
+
+def cut(backbone: nn.Module, at: str) -> tuple[nn.Module, nn.Module]:
+    """Divides a network after its layer named `at`; both halves share the network's parameters and their names.
+
+    Only the `forward`s of modules that contain the layer are traced, as they run in the network's present mode.
+
+    Args:
+        backbone: any network that torch.fx can trace down to the layer.
+        at: a name from `backbone.named_modules()`, such as `conv5_4/dw` or `layer2.0`.
+
+    Returns:
+        The front, up to and including the layer, and the back, which takes the layer's output.
+
+    Raises:
+        UserError: there is no such layer, it is not used exactly once, another path goes around it, the two halves
+            share parameters, or the network cannot be traced.
+    """
+    layer = _find(backbone, at)
+    nodes = _trace(backbone, layer, at)
+    uses = [i for i, n in enumerate(nodes) if n.op == "call_module" and backbone.get_submodule(str(n.target)) is layer]
+    if len(uses) != 1:
+        raise UserError(f"layer {at!r} is used {len(uses)} times: cut after a layer that is used once.")
+    here = nodes[uses[0]]
+    before, after = nodes[: uses[0] + 1], nodes[uses[0] + 1 :]
+    front, back = fx.Graph(), fx.Graph()
+    front.output(_copy(before, front, {}, at)[here])
+    # A parameter that `forward` itself names is no value computed before the cut: either half may read it.
+    constants = [node for node in before if node.op == "get_attr"]
+    _copy([*constants, *after], back, {here: back.placeholder("latents")}, at)
+    halves = fx.GraphModule(backbone, front), fx.GraphModule(backbone, back)
+    if not set(halves[0].parameters()).isdisjoint(halves[1].parameters()):
+        raise UserError(f"layers before and after {at!r} share parameters: cut where all their uses are on one side.")
+    return halves
+
+
+def _find(backbone: nn.Module, at: str) -> nn.Module:
+    layers = dict(backbone.named_modules(remove_duplicate=False))
+    del layers[""]
+    if at not in layers:
+        close = get_close_matches(at, layers, n=1)
+        remedy = (
+            f"did you mean {close[0]!r}?" if close else f"take one of {', '.join(n for n in layers if '.' not in n)}."
+        )
+        raise UserError(f"{type(backbone).__name__} has no layer {at!r}: {remedy}")
+    return layers[at]
+
+
+def _trace(backbone: nn.Module, layer: nn.Module, at: str) -> list[fx.Node]:
+    try:
+        return list(_Tracer(layer).trace(backbone).nodes)
+    except Exception as error:  # the network's own code ran on symbols, so anything may have been raised
+        raise UserError(
+            f"{type(backbone).__name__} cannot be traced down to layer {at!r} ({error}): "
+            "cut after a layer that lies less deep, or write its forward without branches on values."
+        ) from error
+
+
+def _copy(nodes: list[fx.Node], graph: fx.Graph, copies: dict[fx.Node, fx.Node], at: str) -> dict[fx.Node, fx.Node]:
+    """Appends nodes to a graph that has `copies` already, if all they need is there."""
+    for node in nodes:
+        if node.op == "get_attr" and node.users.keys().isdisjoint(nodes):
+            continue
+        around = [needed.name for needed in node.all_input_nodes if needed not in copies]
+        if around:
+            raise UserError(
+                f"layer {at!r} cannot be the replay layer, for a path (with the value {around[0]!r}) goes around it: "
+                "cut after the whole block that contains it."
+            )
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    return copies

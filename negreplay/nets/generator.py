@@ -1,0 +1,112 @@
+"""The generator: a class-conditional VAE of latents at the replay layer (Section 4.1, Appendix D).
+
+The encoder branches off the classifier at the replay layer, so it reads latents and needs no layers below; only the
+decoder is told the class (Equations 6, 11, 12, 14). The paper names no architecture; the choice between `conv` and
+`dense`, the widths and the scale of the losses were measured (docs/departures.md).
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Reconstruction(NamedTuple):
+    """What the generator makes of latents: their reconstruction, and the mean and log-variance of q(z|x)."""
+
+    latents: Float[Tensor, "n *latent"]
+    mean: Float[Tensor, "n z"]
+    logvar: Float[Tensor, "n z"]
+
+
+class Generator(nn.Module):
+    """q(z|x) and p(x|z, y) over latents of shape `latent`, which are outputs of a ReLU.
+
+    Args:
+        latent: shape of one latent, (channels, height, width) or (features,).
+        classes: number of classes that the decoder can be asked for.
+        latent_dim: size of z.
+        body: `conv` (two stride-2 convolutions; height and width divisible by 4) or `dense` (two hidden layers).
+        width: channels or units of the body.
+    """
+
+    def __init__(self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int) -> None:
+        super().__init__()
+        self.latent, self.classes, self.latent_dim = latent, classes, latent_dim
+        make = _conv if body == "conv" else _dense
+        self.encoder, self.decoder = make(latent, latent_dim + classes, 2 * latent_dim, width)
+
+    def forward(
+        self, latents: Float[Tensor, "n *latent"], labels: Int[Tensor, " n"], rng: torch.Generator
+    ) -> Reconstruction:
+        mean, logvar = self.encoder(latents).chunk(2, dim=1)
+        noise = torch.randn(mean.shape, generator=rng).to(mean)
+        return Reconstruction(self.decode(mean + noise * (0.5 * logvar).exp(), labels), mean, logvar)
+
+    def decode(self, z: Float[Tensor, "n z"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:
+        """p(x|z, y): latents of the given classes."""
+        return self.decoder(torch.cat([z, F.one_hot(labels, self.classes).to(z)], dim=1))
+
+
+def generator_loss(
+    latents: Float[Tensor, "n *latent"],
+    made: Reconstruction,
+    logits: Float[Tensor, "n classes"],
+    labels: Int[Tensor, " n"],
+    beta: float,
+    eta: float,
+) -> Float[Tensor, ""]:
+    """Equation 15: L_recon + beta L_KL + eta L_class.
+
+    Args:
+        latents: what was to be reconstructed.
+        made: the reconstruction.
+        logits: what the blocked classifier says of the reconstruction.
+        labels: the classes.
+        beta: weight of the Kullback-Leibler divergence to N(0, I) (Equation 13).
+        eta: weight of the classification loss (Equation 14).
+
+    Departure:
+        Equation 12 is averaged over the elements of a latent instead of summed, and the divergence divided by their
+        number alike: only then is Table 11's SGD with a learning rate of 1 stable. Their ratio is the paper's.
+    """
+    reconstruction = F.mse_loss(made.latents, latents)
+    divergence = -0.5 * (1 + made.logvar - made.mean.square() - made.logvar.exp()).sum(dim=1).mean()
+    return reconstruction + beta * divergence / latents[0].numel() + eta * F.cross_entropy(logits, labels)
+
+
+def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+    size = math.prod(latent)
+    encoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, wanted)
+    )
+    decoder = nn.Sequential(
+        nn.Linear(given, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size), nn.ReLU()
+    )
+    return encoder, decoder.append(nn.Unflatten(1, latent))
+
+
+def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+    channels, height, across = latent
+    small = (width, height // 4, across // 4)
+    encoder = nn.Sequential(
+        nn.Conv2d(channels, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(width, width, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(math.prod(small), wanted),
+    )
+    decoder = nn.Sequential(
+        nn.Linear(given, math.prod(small)),
+        nn.ReLU(),
+        nn.Unflatten(1, small),
+        nn.ConvTranspose2d(width, width, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
+        nn.ReLU(),
+    )
+    return encoder, decoder

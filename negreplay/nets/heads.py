@@ -1,0 +1,165 @@
+"""The head, and what a replayed pattern may change in it.
+
+This is the only place where the mode of replay matters. The head has one row psi_c of weights for each class. With
+CWR* (`ConsolidatedHead`) rows learn in a scratch copy during the experience and are consolidated into the kept ones at
+its end; in negative mode the rows of classes that were only replayed are thrown away (Algorithm 1). Without it
+(`PlainHead`, Appendix C) the gradient of replayed patterns is masked in the loss.
+
+References:
+    Graffieti et al., Generative Negative Replay for Continual Learning, Section 3.3, Appendices B and C.
+    Lomonaco et al., Rehearsal-Free Continual Learning over Small Non-I.I.D. Batches, 2020 (CWR*).
+"""
+
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from negreplay.recipe import Mean, Mode
+
+
+def consolidate(
+    psi: Float[Tensor, "classes features"],
+    kept: Float[Tensor, "classes features"],
+    past: Int[Tensor, " classes"],
+    counts: Int[Tensor, " classes"],
+    replayed: Int[Tensor, " classes"],
+    mode: Mode,
+    *,
+    mean: Mean = Mean.PER_CLASS,
+) -> Float[Tensor, "classes features"]:
+    """Algorithm 1: the rows to keep after an experience.
+
+    Args:
+        psi: rows as training left them.
+        kept: rows kept so far (psi').
+        past: patterns of each class seen before this experience (past_c of Equation 7).
+        counts: patterns of each class in this experience.
+        replayed: patterns of each class in the memory M.
+        mode: whether classes that are only replayed are consolidated (positive) or keep their rows (negative).
+        mean: what is subtracted from a row first.
+
+    Returns:
+        New rows; no argument is changed.
+
+    Departure:
+        Rows of classes in neither the experience nor the memory keep `kept`: line 15, read literally, would save what
+        training left in them. A class seen for the first time needs no case of its own, for its wpast is 0.
+    """
+    consolidated, current = _current(counts, replayed, mode)
+    centred = psi - _mean(psi, (counts > 0) | (replayed > 0), mean)
+    wpast = (past / current.clamp(min=1)).sqrt().to(psi.dtype).unsqueeze(1)  # Equation 7
+    blended = (kept * wpast + centred) / (wpast + 1)
+    return torch.where(consolidated.unsqueeze(1), blended, kept)
+
+
+def _current(
+    counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"], mode: Mode
+) -> tuple[Bool[Tensor, " classes"], Int[Tensor, " classes"]]:
+    """Which classes are consolidated, and with how many patterns: replayed ones count in positive mode only."""
+    current = counts + replayed if mode is Mode.POSITIVE else counts
+    return current > 0, current
+
+
+def _mean(psi: Float[Tensor, "classes features"], present: Bool[Tensor, " classes"], mean: Mean) -> Tensor:
+    if mean is Mean.PER_CLASS:
+        return psi.mean(dim=1, keepdim=True)
+    return psi[present].mean()
+
+
+def block_replayed(
+    logits: Float[Tensor, "n classes"], replayed: Bool[Tensor, " n"], current: Bool[Tensor, " classes"]
+) -> Float[Tensor, "n classes"]:
+    """The same logits, where a replayed pattern sends gradient to the current classes' rows only (Appendix C)."""
+    return torch.where(replayed.unsqueeze(1) & ~current, logits.detach(), logits)
+
+
+class Head(Protocol):
+    """What a learner needs of a head: rows that are reset, trained and consolidated once an experience."""
+
+    seen: Bool[Tensor, " classes"]
+
+    def __call__(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]: ...
+
+    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
+
+    def loss(
+        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
+    ) -> Float[Tensor, ""]: ...
+
+    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
+
+
+class ConsolidatedHead(nn.Module):
+    """The CWR* head: zero at the start, no bias, softmax over all classes (Algorithm 1, Section 3.3)."""
+
+    kept: Tensor
+    past: Tensor
+    seen: Tensor
+
+    def __init__(self, features: int, classes: int, mode: Mode, mean: Mean = Mean.PER_CLASS) -> None:
+        super().__init__()
+        self.mode, self.mean = mode, mean
+        self.weight = nn.Parameter(torch.zeros(classes, features))
+        self.register_buffer("kept", torch.zeros(classes, features))
+        self.register_buffer("past", torch.zeros(classes, dtype=torch.long))
+        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+
+    def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
+        return F.linear(features, self.weight)
+
+    @torch.no_grad()
+    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Loads the kept rows of current and replayed classes and sets all others to zero (line 14 of Algorithm 2)."""
+        present = (counts > 0) | (replayed > 0)
+        self.weight.copy_(torch.where(present.unsqueeze(1), self.kept, 0.0))
+
+    def loss(
+        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy over all classes and patterns: the mode acts later, in `consolidate`."""
+        return F.cross_entropy(logits, labels)
+
+    @torch.no_grad()
+    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Keeps what the experience taught and makes the kept rows the ones that predict."""
+        rows = consolidate(self.weight, self.kept, self.past, counts, replayed, self.mode, mean=self.mean)
+        self.kept.copy_(rows)
+        self.weight.copy_(rows)
+        self.past += _current(counts, replayed, self.mode)[1]
+        self.seen |= counts > 0
+
+
+class PlainHead(nn.Module):
+    """A linear layer, and in negative mode the masked loss of stand-alone negative replay (Appendix C)."""
+
+    current: Tensor
+    seen: Tensor
+
+    def __init__(self, features: int, classes: int, mode: Mode) -> None:
+        super().__init__()
+        self.mode = mode
+        self.linear = nn.Linear(features, classes)
+        self.register_buffer("current", torch.zeros(classes, dtype=torch.bool))
+        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+
+    def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
+        return self.linear(features)
+
+    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Remembers which classes are current; the rows stay as they are."""
+        self.current.copy_(counts > 0)
+
+    def loss(
+        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy; in negative mode a replayed pattern moves the current classes' rows only."""
+        if self.mode is Mode.NEGATIVE:
+            logits = block_replayed(logits, replayed, self.current)
+        return F.cross_entropy(logits, labels)
+
+    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Nothing is consolidated; the classes of the experience have been seen."""
+        self.seen |= counts > 0

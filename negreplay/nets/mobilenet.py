@@ -1,0 +1,127 @@
+"""MobileNetV1, with its layers named as the paper names them.
+
+References:
+    Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, 2017.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from negreplay.errors import UserError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Name, channels out and stride of each depthwise-separable pair, at width 1.
+PAIRS = (
+    ("conv2_1", 64, 1),
+    ("conv2_2", 128, 2),
+    ("conv3_1", 128, 1),
+    ("conv3_2", 256, 2),
+    ("conv4_1", 256, 1),
+    ("conv4_2", 512, 2),
+    *((f"conv5_{i}", 512, 1) for i in range(1, 6)),
+    ("conv5_6", 1024, 2),
+    ("conv6", 1024, 1),
+)
+
+
+class Normalise(nn.Module):
+    """Subtracts a mean from each channel of an image and divides by a standard deviation."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return (images - self.mean) / self.std
+
+
+def layer(conv: nn.Conv2d, activation: str = "relu", eps: float = 1e-5, pad: nn.Module | None = None) -> nn.Sequential:
+    """A convolution (`conv`), batch norm (`bn`) and activation (`act`: relu or relu6), after padding if it is given."""
+    # Not in place: whoever cuts a network before `act` would find the latents of a memory overwritten.
+    act = nn.ReLU6() if activation == "relu6" else nn.ReLU()
+    parts: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
+    parts |= {"conv": conv, "bn": nn.BatchNorm2d(conv.out_channels, eps=eps), "act": act}
+    return nn.Sequential(OrderedDict(parts))
+
+
+class MobileNetV1(nn.Sequential):
+    """MobileNetV1 without its ImageNet classifier: RGB images in [0, 1] to `features` numbers, 1024 at width 1.
+
+    Its layers are `normalise`, `conv1`, `conv2_1/dw`, `conv2_1/sep`, ..., `conv6/dw`, `conv6/sep` and `pool`.
+
+    Args:
+        width: the factor of all numbers of channels.
+        activation: `relu`, or `relu6`.
+        padding: where stride-2 convolutions pad: `symmetric`, or `right-bottom`.
+        eps: the batch norm's.
+        mean: of each colour channel, on images in [0, 1].
+        std: of each colour channel.
+    """
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        activation: str = "relu",
+        padding: str = "symmetric",
+        eps: float = 1e-5,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+
+        def add(name: str, outputs: int, kernel: int, stride: int, groups: int = 1) -> None:
+            pad = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 and padding == "right-bottom" else None
+            around = 0 if pad else kernel // 2
+            conv = nn.Conv2d(self.features, outputs, kernel, stride, around, groups=groups, bias=False)
+            self.add_module(name, layer(conv, activation, eps, pad))
+            self.features = outputs
+
+        self.features = 3
+        self.add_module("normalise", Normalise(mean, std))
+        add("conv1", int(32 * width), 3, 2)
+        for name, channels, stride in PAIRS:
+            add(f"{name}/dw", self.features, 3, stride, groups=self.features)
+            add(f"{name}/sep", int(channels * width), 1, 1)
+        self.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
+def load_weights(net: MobileNetV1, path: Path) -> None:
+    """Fills a network that has batch norm (not yet renormalised) from a safetensors file.
+
+    The file's keys are `features.{i}.conv.weight` and `features.{i}.bn.{weight,bias,running_mean,running_var}`, i from
+    0 (`conv1`) to 26 (`conv6/sep`), in any floating-point type. Others, such as an ImageNet classifier, are ignored.
+
+    Raises:
+        UserError: the file is missing or no safetensors file, lacks a key, or belongs to another width.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file of weights {path}: give weights.file the path of a safetensors file.")
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no safetensors file, or only a part of one ({error}): download it again.") from None
+    names = [name for name, _ in net.named_children() if name.startswith("conv")]
+    state = net.state_dict()
+    for key in state:
+        name, _, tensor = key.partition(".")
+        if name not in names or tensor == "bn.num_batches_tracked":
+            continue
+        theirs = f"features.{names.index(name)}.{tensor}"
+        if theirs not in found:
+            raise UserError(f"{path} has no {theirs!r}: weights.file must be a MobileNetV1 saved with these keys.")
+        if found[theirs].shape != state[key].shape:
+            shapes = f"{tuple(found[theirs].shape)}, not {tuple(state[key].shape)}"
+            raise UserError(f"{path} is of another width, its {theirs!r} is {shapes}: change classifier.width.")
+        state[key].copy_(found[theirs])

@@ -1,0 +1,21 @@
+"""A small convolutional network for small images, such as digits of 8x8 pixels."""
+
+from torch import nn
+
+from negreplay.nets.mobilenet import layer
+
+
+class SmallNet(nn.Sequential):
+    """Three convolutions: images in [0, 1] to `features` numbers, with the layers `conv1`, `conv2`, `conv3`, `pool`.
+
+    For 8x8 images the output of `conv2`, the natural replay layer, is 32x4x4.
+    """
+
+    def __init__(self, channels: int = 1) -> None:
+        super().__init__()
+        self.add_module("conv1", layer(nn.Conv2d(channels, 16, 3, padding=1, bias=False)))
+        self.add_module("conv2", layer(nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False)))
+        self.add_module("conv3", layer(nn.Conv2d(32, 64, 3, padding=1, bias=False)))
+        # Quarters rather than one mean: where a stroke lies tells digits apart.
+        self.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+        self.features = 64 * 4

@@ -1,0 +1,88 @@
+"""Taking optimisation steps: the only place that does.
+
+`optimize` is a generator: whoever runs it sees every step as it happens, and nothing is called back. `blocked` is the
+BLOCK of Algorithm 2.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from negreplay.errors import UserError
+from negreplay.patterns import Batch
+from negreplay.recipe import LearnerRecipe, Phase
+
+
+class Step(NamedTuple):
+    """One optimisation step: its phase (`classifier` or `generator`), how many are done of how many, and its loss."""
+
+    phase: str
+    done: int
+    total: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where steps are taken."""
+
+    name: str = "cpu"
+
+    def place(self, batch: Batch) -> Batch:
+        """The batch on this device."""
+        current, encoded, *rest = batch
+        return Batch(current.to(self.name), encoded, *(tensor.to(self.name) for tensor in rest))
+
+
+def optimize(
+    phase: str,
+    loss: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
+    total: int,
+    optimizer: torch.optim.Optimizer,
+    device: Device,
+) -> Iterator[Step]:
+    """One step a batch; yields after each, while gradients are still at hand.
+
+    Raises:
+        UserError: the loss is not a number any more.
+    """
+    for done, batch in enumerate(batches, start=1):
+        value = loss(device.place(batch))
+        number = value.item()
+        if not math.isfinite(number):
+            raise UserError(f"the {phase}'s loss became {number} at step {done} of {total}: lower its learning rate.")
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        optimizer.step()
+        yield Step(phase, done, total, number)
+
+
+def sgd(classifier: nn.Module, head: nn.Module, phase: Phase, learner: LearnerRecipe) -> torch.optim.SGD:
+    """A fresh optimiser with the learning rates of Tables 4 to 9: psi for the head, phi for all else that learns."""
+    psi = list(head.parameters())
+    held = {id(p) for p in psi}
+    phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in held]
+    groups = [{"params": phi, "lr": phase.lr_features}, {"params": psi, "lr": phase.lr_head}]
+    return torch.optim.SGD(groups, lr=phase.lr_head, momentum=learner.momentum, weight_decay=learner.weight_decay)
+
+
+@contextmanager
+def blocked(module: nn.Module) -> Iterator[None]:
+    """Within, the module's parameters learn nothing and it stays in evaluation mode."""
+    learning = [p for p in module.parameters() if p.requires_grad]
+    training = module.training
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    module.eval()
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        module.train(training)

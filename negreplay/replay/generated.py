@@ -1,0 +1,71 @@
+"""Generated data: a VAE trained from experience to experience on data and on its own memory (PR-GD, NR-GD)."""
+
+from collections.abc import Iterator
+from itertools import chain, islice, repeat
+
+import torch
+from torch import Tensor, nn
+
+from negreplay.nets.classifier import Classifier
+from negreplay.nets.generator import Generator, generator_loss
+from negreplay.optimize import Device, Step, optimize
+from negreplay.patterns import Batch, Patterns, mix, nothing, steps_per_epoch
+from negreplay.recipe import GeneratorRecipe
+from negreplay.streams.stream import Experience
+
+
+class Generated(nn.Module):
+    """Lines 7 to 11 and 22 of Algorithm 2.
+
+    The generator is never reset; its optimiser is a fresh one in each experience. A generated pattern may carry any
+    class seen before, the current one included.
+    """
+
+    seen: Tensor
+
+    def __init__(
+        self, generator: Generator, memory: int, recipe: GeneratorRecipe, device: Device, rng: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.memory, self.recipe, self.device, self.rng = memory, recipe, device, rng
+        self.register_buffer("seen", torch.zeros(generator.classes, dtype=torch.bool))
+
+    @torch.no_grad()
+    def recall(self) -> Patterns:
+        classes = self.seen.nonzero().flatten()
+        if len(classes) == 0:
+            return nothing()
+        self.generator.eval()
+        z = torch.randn(self.memory, self.generator.latent_dim, generator=self.rng)
+        labels = classes[torch.randint(len(classes), (self.memory,), generator=self.rng)]
+        pieces = zip(z.split(128), labels.split(128), strict=True)
+        made = [self.generator.decode(some.to(self.device.name), c.to(self.device.name)).cpu() for some, c in pieces]
+        return Patterns(torch.cat(made), labels)
+
+    def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
+        recipe, rng = self.recipe, self.rng
+        total = self._iterations(len(experience.data), len(memory.y))
+
+        def loss(batch: Batch) -> Tensor:
+            with torch.no_grad():
+                latents = classifier.latents(batch)
+            made = self.generator(latents, batch.labels, rng)
+            logits = classifier.decide(made.latents)
+            return generator_loss(latents, made, logits, batch.labels, recipe.beta, recipe.eta)
+
+        epochs = (mix(experience.data, memory, recipe.minibatch, recipe.per_minibatch, rng) for _ in repeat(None))
+        batches = islice(chain.from_iterable(epochs), total)
+        optimizer = torch.optim.Adam(self.generator.parameters(), lr=recipe.lr)
+        self.generator.train()
+        yield from optimize("generator", loss, batches, total, optimizer, self.device)
+        self.seen |= experience.counts > 0
+
+    def _iterations(self, current: int, memory: int) -> int:
+        recipe = self.recipe
+        if recipe.epochs is not None:
+            return recipe.epochs * steps_per_epoch(current, memory, recipe.minibatch, recipe.per_minibatch)
+        first = not self.seen.any()
+        count = recipe.first_iterations if first else recipe.iterations
+        assert count is not None, "GeneratorRecipe counts either epochs or iterations"
+        return count

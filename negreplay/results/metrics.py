@@ -1,0 +1,192 @@
+"""What came out, in numbers: accuracy after each experience, and what is said about an arm from it.
+
+A `Row` is one evaluation of one *run*: an arm learned with one seed. Two protocols stand side by side: the *whole*
+test set from the first experience on (CORe50's; Figures 3 and 4), and the *growing* one of the classes seen so far
+(Masana et al., 2020). They are equal once every class has arrived.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from negreplay.errors import UserError
+from negreplay.recipe import Study
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm with one seed, evaluated after one experience.
+
+    `experience` counts from 0 and `experiences` is how many the stream has. Accuracies are shares from 0 to 1;
+    `per_class` holds None for a class that has not arrived or has no test image. Seconds are those spent since the
+    previous row. `kept_bytes` is what is kept between experiences for replay (memory or generator), `peak_bytes` the
+    peak resident memory of the process.
+    """
+
+    arm: str
+    seed: int
+    experience: int
+    experiences: int
+    classes_seen: int
+    whole: float
+    growing: float
+    per_class: tuple[float | None, ...]
+    train_seconds: float
+    generator_seconds: float
+    evaluate_seconds: float
+    kept_bytes: int
+    peak_bytes: int
+
+    @property
+    def last(self) -> bool:
+        """Whether this is the evaluation after the last experience."""
+        return self.experience == self.experiences - 1
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds, with the sample standard deviation (n - 1); None for one seed."""
+
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an arm reached, over the seeds that finished; everything is None while none has.
+
+    `seeds` finished the stream; `incomplete` are the study's seeds that have not (begun or not), and they enter no
+    number. Accuracies and forgetting are shares from 0 to 1. Seconds are those of a whole run; bytes are the highest
+    of a run.
+    """
+
+    arm: str
+    seeds: tuple[int, ...]
+    incomplete: tuple[int, ...]
+    final_whole: Spread | None
+    final_growing: Spread | None
+    average_whole: Spread | None
+    average_growing: Spread | None
+    forgetting: Spread | None
+    per_class: tuple[float | None, ...]
+    train_seconds: Spread | None
+    generator_seconds: Spread | None
+    evaluate_seconds: Spread | None
+    kept_bytes: Spread | None
+    peak_bytes: Spread | None
+
+
+def accuracies(
+    correct: NDArray[np.integer], totals: NDArray[np.integer], seen: NDArray[np.bool_]
+) -> tuple[float, float, tuple[float | None, ...]]:
+    """The accuracy on the whole test set, on the growing one, and on each class.
+
+    The whole test set counts every pattern of a class that has not arrived as wrong: a learner never predicts a class
+    it has not seen. So these patterns need not even be read; what `correct` holds for them is ignored.
+
+    Args:
+        correct: for each class, how many of its test patterns were recognised.
+        totals: for each class, how many test patterns it has, whether it has arrived or not.
+        seen: for each class, whether it has arrived.
+
+    Raises:
+        UserError: if the classes seen have no test pattern at all.
+    """
+    right, reachable = int(correct[seen].sum()), int(totals[seen].sum())
+    if reachable == 0:
+        raise UserError("The test set has no image of the classes seen so far: add test images of every class.")
+    shares = (float(c / t) if s and t else None for c, t, s in zip(correct, totals, seen, strict=True))
+    return right / int(totals.sum()), right / reachable, tuple(shares)
+
+
+def runs(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
+    """The rows of each (arm, seed), in the order of experiences."""
+    grouped: dict[tuple[str, int], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row.experience):
+        grouped.setdefault((row.arm, row.seed), []).append(row)
+    return grouped
+
+
+def final(run: Sequence[Row]) -> Row | None:
+    """The row after the last experience of one run; None if the run has not got there."""
+    return next((row for row in run if row.last), None)
+
+
+def average(run: Sequence[Row]) -> tuple[float, float]:
+    """The whole and the growing accuracy averaged over the evaluated experiences of one run (Table 1)."""
+    return statistics.fmean(row.whole for row in run), statistics.fmean(row.growing for row in run)
+
+
+def forgetting(run: Sequence[Row]) -> float | None:
+    """How far a class fell from its best: the mean over classes of best earlier accuracy minus the last one.
+
+    The measure of Chaudhry et al. (2018, "Riemannian Walk for Incremental Learning", Section 3) with a class in the
+    place of a task: f_c = max over l < K of a_{l,c}, minus a_{K,c}, averaged over the classes that were evaluated
+    before the last row K. Negative where classes improved; None if no class was evaluated earlier. Only evaluated
+    experiences are known, so evaluating rarely (`evaluate_every`) can only lower it.
+    """
+    *earlier, last = run
+    falls = []
+    for c, now in enumerate(last.per_class):
+        before = [share for row in earlier if (share := row.per_class[c]) is not None]
+        if before and now is not None:
+            falls.append(max(before) - now)
+    return statistics.fmean(falls) if falls else None
+
+
+def summarise(rows: Iterable[Row], study: Study) -> list[Summary]:
+    """One summary for each arm of the study, in its order; an arm without rows is one whose seeds are incomplete."""
+    grouped = runs(rows)
+    return [_summary(recipe.name, study.seeds, grouped) for recipe in study.recipes]
+
+
+def curve(rows: Iterable[Row], arm: str) -> list[list[Row]]:
+    """The evaluations of an arm for drawing: for each experience, the rows of its seeds.
+
+    Finished seeds only, or, while none has finished, those that have begun; and only experiences that all of them were
+    evaluated after, since a mean over changing seeds would jump.
+    """
+    begun = [run for (name, _), run in runs(rows).items() if name == arm]
+    drawn = [run for run in begun if final(run)] or begun
+    points: dict[int, list[Row]] = {}
+    for row in (row for run in drawn for row in run):
+        points.setdefault(row.experience, []).append(row)
+    return [points[experience] for experience in sorted(points) if len(points[experience]) == len(drawn)]
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Mean and sample standard deviation of the values that are known; None if there are none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return None
+    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+
+
+def _summary(arm: str, seeds: Sequence[int], grouped: dict[tuple[str, int], list[Row]]) -> Summary:
+    done = {seed: run for seed in seeds if final(run := grouped.get((arm, seed), []))}
+    finished = list(done.values())
+    ends = [run[-1] for run in finished]
+    return Summary(
+        arm=arm,
+        seeds=tuple(done),
+        incomplete=tuple(seed for seed in seeds if seed not in done),
+        final_whole=spread(end.whole for end in ends),
+        final_growing=spread(end.growing for end in ends),
+        average_whole=spread(average(run)[0] for run in finished),
+        average_growing=spread(average(run)[1] for run in finished),
+        forgetting=spread(forgetting(run) for run in finished),
+        per_class=tuple(_mean(shares) for shares in zip(*(end.per_class for end in ends), strict=True)),
+        train_seconds=spread(sum(row.train_seconds for row in run) for run in finished),
+        generator_seconds=spread(sum(row.generator_seconds for row in run) for run in finished),
+        evaluate_seconds=spread(sum(row.evaluate_seconds for row in run) for run in finished),
+        kept_bytes=spread(max(row.kept_bytes for row in run) for run in finished),
+        peak_bytes=spread(max(row.peak_bytes for row in run) for run in finished),
+    )
+
+
+def _mean(shares: Iterable[float | None]) -> float | None:
+    value = spread(shares)
+    return value.mean if value else None

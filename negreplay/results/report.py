@@ -1,0 +1,182 @@
+"""The report of a run: one page that opens anywhere, and the curves as pictures.
+
+`report.html` holds everything it shows (styles, curves, numbers), asks for nothing outside, and reads on paper, on a
+phone, by day and by night. Its words and its layout live in the template beside this module.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from negreplay.recipe import Mode, Recipe, Source, Study
+from negreplay.results import curves
+from negreplay.results.metrics import Row, Spread, Summary, summarise
+from negreplay.results.table import percent, title
+from negreplay.results.targets import Target, benchmark_beside, target
+
+TEMPLATE = Path(__file__).with_name("report.html")
+BLOCK = 25
+KEPT = {
+    Source.NONE: "Learns from the newest images only; nothing of the past is shown again.",
+    Source.ORIGINAL: "Some training patterns of the past are kept and shown again.",
+    Source.GENERATED: "No images are kept: a generator network imagines patterns of the past.",
+    Source.RANDOM: "Nothing of the past is kept: random numbers are shown under random class labels.",
+}
+USED = {
+    Mode.POSITIVE: "They count like real data, so they may change what is known about any class (positive replay).",
+    Mode.NEGATIVE: "They are counterexamples only: they tell the newest classes what they are not, and leave what is "
+    "known about the earlier ones as it was (negative replay).",
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm as the page shows it. `best` marks the highest final accuracy among arms that keep no training data."""
+
+    recipe: Recipe
+    summary: Summary
+    style: curves.Style
+    best: bool
+    final_target: Target | None
+    average_target: Target | None
+
+    @property
+    def title(self) -> str:
+        return title(self.recipe.name)
+
+    @property
+    def meaning(self) -> str:
+        """What the arm does, for a reader who knows nothing of it."""
+        replay = self.recipe.replay
+        kept = KEPT[replay.source]
+        return kept if replay.source is Source.NONE else f"{kept} {USED[replay.mode]}"
+
+
+def write_report(
+    folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str, names: Sequence[str] = ()
+) -> Path:
+    """Write `report.html`, `curves-whole.png` and `curves-growing.png`.
+
+    Args:
+        folder: the folder of the run.
+        study: the arms and seeds that were to be run.
+        rows: what has been evaluated so far; an unfinished run is reported and marked as such.
+        machine: what it ran on, in words.
+        command: the command line that reproduces it.
+        names: the classes' names; without them classes are numbered.
+
+    Returns:
+        The path of `report.html`.
+    """
+    for protocol in curves.Protocol:
+        curves.write_png(folder / f"curves-{protocol}.png", study, rows, protocol)
+    path = folder / "report.html"
+    path.write_text(_page(study, rows, machine, command, names), encoding="utf-8")
+    return path
+
+
+def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
+    """The study, its summaries and its rows as plain values, ready for `json.dumps`."""
+    return {
+        "study": asdict(study),
+        "summaries": [asdict(summary) for summary in summarise(rows, study)],
+        "rows": [asdict(row) for row in rows],
+    }
+
+
+def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: Sequence[str]) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": percent, "seconds": seconds, "size": size, "highest": _highest}
+    arms = _arms(study, rows)
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        study=study,
+        arms=arms,
+        palette=curves.PALETTE,
+        svgs=[curves.svg(study, rows, protocol) for protocol in curves.Protocol],
+        experiences=max((row.experiences for row in rows), default=0),
+        classes=max((len(row.per_class) for row in rows), default=0),
+        blocks=_blocks(arms, names),
+        benchmark=benchmark_beside(study.name),
+        averages=any(arm.average_target for arm in arms),
+        unfinished=[arm for arm in arms if arm.summary.incomplete],
+        best=next((arm for arm in arms if arm.best), None),
+        without=next((arm for arm in arms if arm.recipe.replay.source is Source.NONE), None),
+        differences=_differences(study.recipes),
+        settings=json.dumps(asdict(study), indent=2, ensure_ascii=False),
+        machine=machine,
+        command=command,
+    )
+
+
+def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
+    summaries, chosen = summarise(rows, study), curves.styles(study.recipes)
+    benchmark = benchmark_beside(study.name)
+    kept = {recipe.name for recipe in study.recipes if recipe.replay.source is Source.ORIGINAL}
+    rivals = {s.arm: s.final_whole.mean for s in summaries if s.final_whole and s.arm not in kept}
+    best = max(rivals, key=rivals.__getitem__) if len(rivals) > 1 else None
+    return [
+        Arm(
+            recipe=recipe,
+            summary=summary,
+            style=chosen[recipe.name],
+            best=recipe.name == best,
+            final_target=target(2, benchmark, recipe.name),
+            average_target=target(1, benchmark, recipe.name),
+        )
+        for recipe, summary in zip(study.recipes, summaries, strict=True)
+    ]
+
+
+def _blocks(arms: Sequence[Arm], names: Sequence[str]) -> list[list[tuple[str, list[float | None]]]]:
+    """The final accuracy on each class, one line a class, cut into blocks that stand side by side on a wide page."""
+    classes = max((len(arm.summary.per_class) for arm in arms), default=0)
+    lines = []
+    for c in range(classes):
+        shares = [arm.summary.per_class[c] if c < len(arm.summary.per_class) else None for arm in arms]
+        lines.append((names[c] if c < len(names) else f"class {c}", shares))
+    height = -(-classes // -(-classes // BLOCK)) if classes else 1
+    return [lines[start : start + height] for start in range(0, classes, height)]
+
+
+def _differences(recipes: Sequence[Recipe]) -> list[tuple[str, list[str]]]:
+    """The fields in which arms differ, by dotted name, with each arm's value."""
+    flat = [dict(_leaves(asdict(recipe))) for recipe in recipes]
+    fields = dict.fromkeys(field for values in flat for field in values if field != "name")
+    table = [(field, [values.get(field, "—") for values in flat]) for field in fields]
+    return [(field, values) for field, values in table if len(set(values)) > 1]
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", "—" if value is None else str(value)
+
+
+def _highest(spreads: Sequence[Spread | None]) -> float:
+    """The largest mean, for the length of bars; 1 if there is none, so that it can divide."""
+    return max((spread.mean for spread in spreads if spread), default=0.0) or 1.0
+
+
+def seconds(value: float) -> str:
+    """A duration as `4.2 s`, `3 min 05 s` or `2 h 07 min`."""
+    if value < 60:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def size(value: float) -> str:
+    """Bytes as `0 B`, `12.4 MB` or `1.9 GB`, in powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"

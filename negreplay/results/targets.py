@@ -1,0 +1,53 @@
+"""The paper's own numbers (Tables 1, 2 and 3), to be printed beside ours."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+BESIDE = {"cifar50-nc": "CORe50 NC", "cifar50-nic": "CORe50 NIC"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One number of the paper: an accuracy in percent, as printed.
+
+    Table 1 averages over all experiences; Tables 2 and 3 are final. `std` is None where the paper prints none.
+    """
+
+    table: int
+    benchmark: str
+    arm: str
+    value: float
+    std: float | None
+    note: str
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" if self.std is None else f"{self.value:.2f} ± {self.std:.2f}"
+
+
+def targets() -> list[Target]:
+    """Every number of Tables 1 to 3, in the order printed."""
+    with Path(__file__).with_name("targets.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            Target(
+                table=int(line["table"]),
+                benchmark=line["benchmark"],
+                arm=line["arm"],
+                value=float(line["value"]),
+                std=float(line["std"]) if line["std"] else None,
+                note=line["note"],
+            )
+            for line in csv.DictReader(file)
+        ]
+
+
+def benchmark_beside(study: str) -> str | None:
+    """The paper's benchmark that a study of this name has the shape of; None if there is none."""
+    return next((benchmark for prefix, benchmark in BESIDE.items() if study.startswith(prefix)), None)
+
+
+def target(table: int, benchmark: str | None, arm: str) -> Target | None:
+    """What a table prints for an arm on a benchmark; None where it prints nothing."""
+    short = arm.rsplit("/", 1)[-1]
+    found = (t for t in targets() if (t.table, t.benchmark, t.arm) == (table, benchmark, short))
+    return next(found, None)

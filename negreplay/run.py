@@ -1,0 +1,169 @@
+"""A study from its recipes to its report.
+
+`runs/<name>/` holds `study.json` (what is run), `run.json` (how and where), `checkpoints/` (one file an arm and seed),
+and what comes out: `results.csv`, `report.html`, curves as PNG. Everything but the checkpoints can be made again from
+them, and a run killed at any moment goes on from the last experience that each arm finished.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Empty
+
+import torch
+
+from negreplay.build import build_data, dump_study, read_study
+from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell
+from negreplay.checkpoint import read_position
+from negreplay.errors import UserError
+from negreplay.files import write_whole
+from negreplay.memory import keep_freed_memory
+from negreplay.recipe import Study
+from negreplay.results.metrics import Row
+from negreplay.results.report import write_report
+from negreplay.results.table import write_rows
+
+
+@dataclass(frozen=True)
+class Run:
+    """A study in its folder: where it finds things, what was typed, the names of its classes.
+
+    `jobs` arms are learned at once, each in a process of its own when there are several.
+    """
+
+    folder: Path
+    study: Study
+    places: Places
+    jobs: int
+    command: str
+    classes: tuple[str, ...]
+
+    def cells(self) -> list[Cell]:
+        """One for each seed and arm, in the order in which they are learned."""
+        seeds = [(seed, recipe) for seed in self.study.seeds for recipe in self.study.recipes]
+        return [
+            Cell(recipe, seed, checkpoint_of(self.folder, recipe.name, seed), self.places) for seed, recipe in seeds
+        ]
+
+
+def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -> Run:
+    """A new run, in a folder of its own.
+
+    Raises:
+        UserError: the folder holds a run already, or the images are not there.
+    """
+    if (folder / "study.json").exists():
+        raise UserError(f"{folder} holds a run already: continue it with `negreplay resume {folder}`, or choose --out.")
+    classes = build_data(study.recipes[0].stream, places.data)[0].names
+    settings = {"command": command, "machine": machine(), "jobs": jobs, "classes": classes, "places": asdict(places)}
+    write_whole(folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
+    write_whole(folder / "study.json", dump_study(study))
+    return Run(folder, study, places, jobs, command, classes)
+
+
+def reopen(folder: Path) -> Run:
+    """The run in a folder, as it was started.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not (folder / "study.json").exists():
+        raise UserError(f"{folder} holds no run: give the folder that `negreplay run` wrote.")
+    settings = json.loads((folder / "run.json").read_bytes())
+    found = settings["places"]
+    store = Path(found["store"]) if found["store"] else None
+    places = Places(Path(found["data"]), Path(found["weights"]), store, found["device"])
+    study = read_study(folder / "study.json")
+    return Run(folder, study, places, settings["jobs"], settings["command"], tuple(settings["classes"]))
+
+
+def rows_of(folder: Path, study: Study) -> list[Row]:
+    """The rows of all arms and seeds so far, read from the checkpoints."""
+    cells = [(recipe.name, seed) for recipe in study.recipes for seed in study.seeds]
+    return [row for arm, seed in cells for row in read_position(checkpoint_of(folder, arm, seed)).rows]
+
+
+def progress_of(run: Run) -> float:
+    """How much has been learned, in runs of one arm with one seed."""
+    positions = [read_position(cell.checkpoint) for cell in run.cells()]
+    return sum(p.learned / p.rows[0].experiences for p in positions if p.rows)
+
+
+def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
+    """The file that keeps the state of an arm with a seed."""
+    return folder / "checkpoints" / f"{arm}-{seed}.safetensors"
+
+
+def learn(run: Run) -> Iterator[Event]:
+    """Learns what is left of the run, event by event."""
+    cells = run.cells()
+    keep_freed_memory()
+    yield from encode_cells(cells)
+    if run.jobs == 1:
+        for cell in cells:
+            yield from learn_cell(cell)
+    else:
+        yield from _in_processes(cells, run.jobs)
+
+
+def report(run: Run) -> list[Row]:
+    """Writes results.csv, report.html and the curves from what has been learned so far."""
+    rows = rows_of(run.folder, run.study)
+    write_rows(run.folder / "results.csv", rows)
+    write_report(run.folder, run.study, rows, machine(), run.command, run.classes)
+    return rows
+
+
+def machine() -> str:
+    """What the numbers were measured on."""
+    return (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def _in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
+    """The cells' events as they come; `jobs` processes share the cores and take cell after cell."""
+    context = multiprocessing.get_context("spawn")
+    events = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
+    try:
+        learning = {pool.submit(_work, cell) for cell in cells}
+        while learning or not events.empty():
+            with suppress(Empty):
+                yield events.get(timeout=0.1)
+            for done in [future for future in learning if future.done()]:
+                done.result()
+                learning.remove(done)
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+_events: "multiprocessing.Queue[Event]"
+"""In a process of `_in_processes`: where its events go."""
+
+
+def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
+    global _events
+    _events = events
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def _work(cell: Cell) -> None:
+    shown = 0.0
+    for event in learn_cell(cell):
+        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, a look at it longer
+            shown = time.monotonic()
+            _events.put(event)

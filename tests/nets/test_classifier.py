@@ -1,0 +1,243 @@
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from negreplay.errors import UserError
+from negreplay.nets.classifier import Classifier, cut, fingerprint
+from negreplay.nets.mobilenet import MobileNetV1
+from negreplay.nets.renorm import begin, renormalise
+from negreplay.nets.small import SmallNet
+from negreplay.patterns import Batch
+from negreplay.recipe import Renorm
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.two(self.norm(self.one(x)).relu())
+
+
+class Residual(nn.Module):
+    """Two blocks, a scale that `forward` names itself, and in training something that only a whole module may do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.blocks = nn.Sequential(Block(), Block(), Branching())
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = self.scale
+        return self.pool(self.blocks(self.stem(x)) * scale).flatten(1)
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) if x.sum() > 0 else x
+
+
+class Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.unused = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(self.b(self.a(x)))
+
+
+def classifier(blocked: bool = True, seed: int = 0) -> Classifier:
+    torch.manual_seed(seed)
+    net = SmallNet()
+    front, back = cut(net, "conv2")
+    return Classifier(front, back, nn.Linear(net.features, 5), blocked)
+
+
+def statistics(half: nn.Module, name: str) -> Tensor:
+    """The running mean of the batch norm of that name."""
+    norm = half.get_submodule(name)
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None
+    return norm.running_mean
+
+
+def minibatch(current: Tensor, encoded: bool, replay: Tensor | None = None) -> Batch:
+    replay = torch.empty(0) if replay is None else replay
+    n, m = len(current), len(replay)
+    return Batch(current, encoded, replay, torch.zeros(n + m, dtype=torch.long), torch.arange(n + m) >= n)
+
+
+@pytest.mark.parametrize("at", ["stem", "blocks", "blocks.0", "blocks.1", "blocks.2", "pool"])
+@pytest.mark.parametrize("training", [False, True])
+def test_front_then_back_is_the_backbone(at, training):
+    torch.manual_seed(0)
+    net = Residual().train(training)
+    front, back = cut(copy.deepcopy(net), at)
+    images = torch.rand(3, 3, 5, 5)
+    torch.testing.assert_close(back(front(images)), net(images), rtol=0, atol=0)
+
+
+def test_mobilenet_is_cut_at_its_layers():
+    torch.manual_seed(0)
+    net = MobileNetV1(width=0.1, padding="right-bottom").eval()
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        expected = net(images)
+        for name in ("normalise", "conv1", "conv5_4/dw", "conv5_4/dw.bn", "conv6/sep", "pool"):
+            front, back = cut(net, name)
+            torch.testing.assert_close(back(front(images)), expected, rtol=0, atol=0)
+
+
+def test_halves_share_parameters_names_and_mode_with_the_backbone():
+    net = SmallNet()
+    front, back = cut(net, "conv2")
+    theirs = dict(net.named_parameters())
+    ours = dict(front.named_parameters()) | dict(back.named_parameters())
+    assert ours.keys() == theirs.keys() and all(ours[name] is theirs[name] for name in ours)
+    assert {name.split(".")[0] for name in back.state_dict()} == {"conv3"}
+    front.eval()
+    assert not net.get_submodule("conv1.bn").training and net.get_submodule("conv3.bn").training
+
+
+@pytest.mark.parametrize(
+    ("net", "at", "sentence"),
+    [
+        (SmallNet(), "conv22", "SmallNet has no layer 'conv22': did you mean 'conv2'?"),
+        (Residual(), "xyz", "take one of stem, blocks, "),
+        (SmallNet(), "", "SmallNet has no layer ''"),
+        (Residual(), "blocks.0.one", "a path .* goes around it: cut after the whole block"),
+        (Residual(), "blocks.2.inner", "cannot be traced down to layer 'blocks.2.inner'"),
+        (Twice(), "a", "is used 2 times: cut after a layer that is used once"),
+        (Twice(), "b", "layers before and after 'b' share parameters"),
+        (Twice(), "unused", "is used 0 times"),
+    ],
+)
+def test_a_cut_that_makes_no_sense_is_refused(net, at, sentence):
+    with pytest.raises(UserError, match=sentence.replace("?", r"\?")):
+        cut(net, at)
+
+
+def test_the_whole_block_around_a_skip_connection_can_be_named():
+    front, back = cut(Residual(), "blocks.0")
+    assert "blocks.1.one.weight" in back.state_dict() and "blocks.0.two.weight" in front.state_dict()
+
+
+def test_a_blocked_front_stays_in_evaluation_and_takes_no_gradient():
+    net = classifier(blocked=True).train()
+    before = statistics(net.front, "conv1.bn").clone()
+    net(minibatch(torch.rand(6, 1, 8, 8), encoded=False)).sum().backward()
+    assert not any(module.training for module in net.front.modules())
+    assert all(module.training for module in [*net.back.modules(), net.head])
+    assert all(p.grad is None and not p.requires_grad for p in net.front.parameters())
+    assert all(p.grad is not None for p in [*net.back.parameters(), *net.head.parameters()])
+    assert torch.equal(statistics(net.front, "conv1.bn"), before)
+
+
+def test_a_front_can_learn_and_be_blocked_later():
+    net = classifier(blocked=False).train()
+    images = torch.rand(6, 1, 8, 8)
+    net(minibatch(images, encoded=False)).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.front.parameters())
+    assert all(module.training for module in net.front.modules())
+    net.block_front()
+    assert not net.encode(images).requires_grad
+    assert not any(module.training for module in net.front.modules())
+
+
+def test_the_block_survives_a_checkpoint():
+    net = classifier(blocked=False)
+    net.block_front()
+    fresh = classifier(blocked=False, seed=1).train()
+    fresh.load_state_dict(net.state_dict())
+    images = torch.rand(4, 1, 8, 8)
+    assert fresh.blocked and not fresh.front.training
+    assert not any(p.requires_grad for p in fresh.front.parameters())
+    assert fresh.eval().decide(fresh.encode(images)).equal(net.eval().decide(net.encode(images)))
+
+
+def test_images_and_their_latents_give_the_same_logits():
+    net = classifier().train()
+    images, replay = torch.rand(4, 1, 8, 8), torch.rand(3, 32, 4, 4)
+    latents = net.encode(images)
+    assert latents.shape == (4, 32, 4, 4)
+    from_images = net(minibatch(images, encoded=False, replay=replay))
+    assert from_images.shape == (7, 5)
+    assert from_images.equal(net(minibatch(latents, encoded=True, replay=replay)))
+    assert from_images.equal(net.decide(torch.cat([latents, replay])))
+    assert net(minibatch(latents, encoded=True)).equal(net.decide(latents))
+
+
+def test_stopped_patterns_teach_the_head_but_not_the_back():
+    net = classifier().train()
+    latents, stop = torch.rand(6, 32, 4, 4), torch.tensor([False, False, True, False, True, True])
+    weights = torch.randn(6, 5)
+    features = net.features(latents)
+    # The back by hand: only the kept patterns' logits count; the head: all of them do.
+    kept = (net.head(features) * weights)[~stop].sum()
+    expected_back = torch.autograd.grad(kept, list(net.back.parameters()), retain_graph=True)
+    expected_head = torch.autograd.grad((net.head(features) * weights).sum(), list(net.head.parameters()))
+    logits = net.decide(latents, stop)
+    torch.testing.assert_close(logits, net.decide(latents))
+    (logits * weights).sum().backward()
+    for parameter, expected in zip(net.back.parameters(), expected_back, strict=True):
+        torch.testing.assert_close(parameter.grad, expected)
+    for parameter, expected in zip(net.head.parameters(), expected_head, strict=True):
+        torch.testing.assert_close(parameter.grad, expected)
+    assert any(not torch.equal(a, torch.zeros_like(a)) for a in expected_back)
+
+
+def test_when_all_are_stopped_the_back_learns_nothing():
+    net = classifier().train()
+    net.decide(torch.rand(3, 32, 4, 4), torch.ones(3, dtype=torch.bool)).sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in net.back.parameters())
+
+
+def test_copies_and_pickles_compute_the_same():
+    net = classifier().eval()
+    images = torch.rand(2, 1, 8, 8)
+    expected = net.decide(net.encode(images))
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert twin.decide(twin.encode(images)).equal(expected)
+        assert fingerprint(twin.front) == fingerprint(net.front)
+        twin.train()
+        assert not twin.front.training
+        assert all(a is not b for a, b in zip(twin.parameters(), net.parameters(), strict=True))
+
+
+def test_convolutions_are_channels_last():
+    net = classifier()
+    weights = net.back.state_dict()["conv3.conv.weight"]
+    assert weights.is_contiguous(memory_format=torch.channels_last)
+    assert net.encode(torch.rand(2, 1, 8, 8)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_fingerprint_sees_structure_and_numbers():
+    def front(seed: int = 0, **options) -> nn.Module:
+        torch.manual_seed(seed)
+        return cut(MobileNetV1(width=0.1, **options), "conv2_1/dw")[0]
+
+    names = [front(), front(1), front(activation="relu6"), front(padding="right-bottom"), front(eps=1e-3)]
+    assert len({fingerprint(module) for module in names}) == len(names)
+    assert fingerprint(front()) == fingerprint(front())
+    moved = front().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    assert fingerprint(moved) == fingerprint(front())
+    statistics(moved, "conv1.bn").add_(1e-3)
+    assert fingerprint(moved) != fingerprint(front())
+
+
+def test_a_new_experience_does_not_change_a_blocked_front():
+    front, back = cut(renormalise(SmallNet(), Renorm()), "conv2")
+    net = Classifier(front, back, nn.Linear(256, 5), blocked=True)
+    before = fingerprint(net.front), fingerprint(net.back)
+    begin(net, first=False)
+    assert fingerprint(net.front) == before[0] and fingerprint(net.back) != before[1]

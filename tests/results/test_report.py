@@ -1,0 +1,223 @@
+"""The page and its pictures: whole, self-contained, honest about what is unfinished."""
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from negreplay.recipe import (
+    ClassifierRecipe,
+    GeneratorRecipe,
+    Mode,
+    Phase,
+    Recipe,
+    ReplayRecipe,
+    Scenario,
+    Source,
+    StreamRecipe,
+    Study,
+)
+from negreplay.results.curves import SOURCES, SPARE, styles
+from negreplay.results.metrics import Row
+from negreplay.results.report import seconds, size, to_json, write_report
+
+KINDS = {
+    "pr-od": (Source.ORIGINAL, Mode.POSITIVE),
+    "pr-gd": (Source.GENERATED, Mode.POSITIVE),
+    "nr-od": (Source.ORIGINAL, Mode.NEGATIVE),
+    "nr-gd": (Source.GENERATED, Mode.NEGATIVE),
+    "nr-rd": (Source.RANDOM, Mode.NEGATIVE),
+}
+TITLES = ("No replay", "PR-OD", "PR-GD", "NR-OD", "NR-GD", "NR-RD")
+LEVELS = {"no-replay": 0.6, "pr-od": 0.7, "pr-gd": 0.4, "nr-od": 0.69, "nr-gd": 0.68, "nr-rd": 0.64}
+OUTSIDE = re.compile(r"""(?:src|href|action)\s*=\s*(?!["']?#)|url\((?!#)|@import|<script|<link|<iframe|<img""", re.I)
+
+
+def six_arms(name: str = "cifar50-nc", seeds: tuple[int, ...] = (0, 1, 2)) -> Study:
+    stream = StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5)
+    phase = Phase(1, 0.0, 0.1)
+    baseline = Recipe("no-replay", stream, ClassifierRecipe("mobilenet_v1", "conv5_4/dw"), phase, phase)
+    arms = [
+        replace(
+            baseline,
+            name=arm,
+            replay=ReplayRecipe(source, mode, memory=1500),
+            generator=GeneratorRecipe(epochs=4) if source is Source.GENERATED else None,
+        )
+        for arm, (source, mode) in KINDS.items()
+    ]
+    return Study(name, "Fifty classes in nine experiences.", (baseline, *arms), seeds)
+
+
+def rows_of(study: Study, experiences: int, classes: int, every: int = 1) -> list[Row]:
+    rows = []
+    for recipe in study.recipes:
+        for seed in study.seeds:
+            for k in range(experiences):
+                if k % every and k != experiences - 1:
+                    continue
+                seen = classes * (k + 1) // experiences or 1
+                level = LEVELS.get(recipe.name, 0.5) + 0.01 * seed
+                shares = tuple(level if c < seen else None for c in range(classes))
+                whole = level * seen / classes
+                rows.append(
+                    Row(recipe.name, seed, k, experiences, seen, whole, level, shares, 70.0, 2.0, 1.0, 5000, 2 * 10**9)
+                )
+    return rows
+
+
+def page(folder: Path, study: Study, rows: list[Row], names: tuple[str, ...] = ()) -> str:
+    path = write_report(folder, study, rows, "2 cores", "negreplay run cifar50-nc", names)
+    assert {file.name for file in folder.iterdir()} == {"report.html", "curves-whole.png", "curves-growing.png"}
+    return path.read_text(encoding="utf-8")
+
+
+def words(html: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> str:
+    study = six_arms()
+    names = ("猫", "a<b>&'\"", *(f"çlass {c}" for c in range(2, 50)))
+    return page(tmp_path_factory.mktemp("full"), study, rows_of(study, 9, 50), names)
+
+
+def test_the_page_asks_for_nothing_outside(full: str):
+    assert full.startswith("<!doctype html>")
+    assert "http" not in full
+    assert not OUTSIDE.search(full)
+
+
+def test_every_arm_has_its_numbers_and_its_curve(full: str):
+    for title in TITLES:
+        assert title in full
+    assert "61.00 ± 1.00" in full
+    assert full.count('role="img"') == 2
+    for name in ("none", "original", "generated", "random"):
+        assert f"stroke: var(--{name})" in full
+
+
+def test_the_papers_numbers_are_labelled_as_on_core50(full: str):
+    assert "The paper, on CORe50 NC" in full
+    assert "68.87 ± 0.88" in full
+    assert "44.63 ± 0.77" in full
+    assert "other images, so compare the order of the arms" in full
+
+
+def test_the_best_arm_that_keeps_no_data_is_marked(full: str):
+    assert "NR-GD recognises most: 69.0 ± 1.0 % of all test images" in words(full)
+    assert full.count('<tr class="best">') == 1
+
+
+def test_names_are_escaped_and_any_script_is_kept(full: str):
+    assert "猫" in full
+    assert "a&lt;b&gt;&amp;" in full
+    assert "a<b>" not in full
+
+
+def test_identifiers_are_unique(full: str):
+    found = re.findall(r'\bid="([^"]+)"', full)
+    assert len(found) == len(set(found))
+
+
+def test_settings_and_reproduction(full: str):
+    text = words(full)
+    assert "negreplay run cifar50-nc" in text
+    assert "Machine: 2 cores." in text
+    assert '"summary": "Fifty classes in nine experiences."' in text
+    assert "replay.source none original generated original generated random" in text
+    assert "incomplete" not in text
+
+
+def test_an_incomplete_run_says_so(tmp_path: Path):
+    study = six_arms()
+    rows = [row for row in rows_of(study, 9, 50) if row.arm != "nr-rd" and (row.arm, row.seed) != ("pr-od", 2)]
+    rows = [row for row in rows if (row.arm, row.seed, row.experience) != ("nr-gd", 1, 8)]
+    text = words(page(tmp_path, study, rows))
+    assert "This run is incomplete." in text
+    assert "PR-OD (seed 2); NR-GD (seed 1); NR-RD (seeds 0, 1, 2)." in text
+    assert "NR-GD incomplete" in text
+
+
+def test_one_seed_has_neither_band_nor_deviation(tmp_path: Path):
+    study = six_arms("digits", seeds=(0,))
+    html = page(tmp_path, study, rows_of(study, 5, 10))
+    assert "PolyCollection" not in html
+    assert "60.00 ±" not in html
+    assert "The paper, on" not in html
+    assert "class 9" in html
+
+
+def test_one_experience(tmp_path: Path):
+    study = six_arms("digits")
+    text = words(page(tmp_path, study, rows_of(study, 1, 10)))
+    assert "1 experience · 10 classes" in text
+
+
+def test_nothing_evaluated_yet(tmp_path: Path):
+    text = words(page(tmp_path, six_arms(), []))
+    assert "This run is incomplete." in text
+    assert "No arm has reached the last experience yet." in text
+
+
+def test_many_experiences_evaluated_rarely(tmp_path: Path):
+    study = six_arms("cifar50-nic")
+    html = page(tmp_path, study, rows_of(study, 391, 50, every=10))
+    assert "391" in html
+    assert "The paper, on CORe50 NIC" in html
+    assert "average, whole" not in html
+
+
+def test_arms_may_be_called_anything(tmp_path: Path):
+    baseline = six_arms().recipes[0]
+    names = ("<b>bold</b>", "$x^", "_hidden", "猫")
+    study = Study("<i>odd</i>", "<script>", tuple(replace(baseline, name=name) for name in names), (0,))
+    html = page(tmp_path, study, rows_of(study, 2, 2))
+    assert "<b>bold" not in html
+    assert "<script>" not in html
+    assert "&lt;i&gt;odd" in html
+
+
+def test_colour_tells_the_source_and_dashes_positive_replay():
+    study = six_arms()
+    chosen = styles(study.recipes)
+    assert len(set(chosen.values())) == 6
+    for recipe in study.recipes[1:]:
+        style = chosen[recipe.name]
+        assert style.colour == SOURCES[recipe.replay.source]
+        assert (style.dashes != "none") == (recipe.replay.mode is Mode.POSITIVE)
+
+
+def test_arms_of_one_kind_still_differ():
+    baseline = six_arms().recipes[0]
+    chosen = styles([replace(baseline, name=f"arm {i}") for i in range(1 + 2 * len(SPARE))])
+    assert len(set(chosen.values())) == 1 + 2 * len(SPARE)
+
+
+def test_json_is_plain():
+    study = six_arms()
+    plain = json.loads(json.dumps(to_json(study, rows_of(study, 2, 4))))
+    assert plain["study"]["recipes"][1]["replay"]["source"] == "original"
+    assert plain["summaries"][0]["final_whole"]["mean"] == pytest.approx(0.61)
+    assert plain["summaries"][0]["seeds"] == [0, 1, 2]
+    assert plain["rows"][0]["per_class"] == [0.6, 0.6, None, None]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (185.2, "3 min 05 s"), (3599.7, "1 h 00 min"), (7620, "2 h 07 min")],
+)
+def test_durations(value: float, text: str):
+    assert seconds(float(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 B"), (999, "999 B"), (4096, "4.1 kB"), (12.4e6, "12.4 MB"), (1.94e9, "1.9 GB"), (3e12, "3000.0 GB")],
+)
+def test_sizes(value: float, text: str):
+    assert size(float(value)) == text

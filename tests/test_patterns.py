@@ -1,0 +1,111 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from negreplay.patterns import Batch, Patterns, mix, nothing, share_of, steps_per_epoch
+from negreplay.streams.stream import Tensors, View
+
+
+def patterns(first: int, count: int) -> Patterns:
+    """Patterns that can be told apart: pattern i is the number i, and so is its label."""
+    numbers = torch.arange(first, first + count)
+    return Patterns(numbers.float().reshape(-1, 1), numbers)
+
+
+def loader(count: int) -> View:
+    x, y = patterns(0, count)
+    return View(Tensors(x, y, ("any",), "test", encoded=True), torch.arange(count))
+
+
+def mixed(current: int, memory: int, minibatch: int, replay: int | None = None, seed: int = 0) -> list[Batch]:
+    rng = torch.Generator().manual_seed(seed)
+    recalled = patterns(1000, memory) if memory else nothing()
+    return list(mix(loader(current), recalled, minibatch, replay, rng))
+
+
+def current_of(batches: list[Batch]) -> list[float]:
+    return torch.cat([batch.current for batch in batches]).flatten().tolist()
+
+
+def replayed_of(batches: list[Batch]) -> Tensor:
+    return torch.cat([batch.replay for batch in batches]).flatten()
+
+
+def test_counts_patterns_of_each_class():
+    assert Patterns(torch.zeros(3, 2), torch.tensor([2, 0, 2])).counts(4).tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("current", "memory", "share"), [(12_000, 1_500, 114), (300, 300, 64), (51_247, 20_000, 92), (300, 0, 128)]
+)
+def test_share_is_the_papers(current: int, memory: int, share: int):
+    assert share_of(current, memory, 128) == share
+
+
+def test_share_leaves_the_given_number_for_replay():
+    assert share_of(300, 300, 128, replay=28) == 100
+    assert share_of(300, 0, 128, replay=28) == 128
+
+
+@pytest.mark.parametrize(("current", "memory"), [(1, 100_000), (100_000, 1)])
+def test_share_has_room_for_both(current: int, memory: int):
+    assert 1 <= share_of(current, memory, 128) <= 127
+
+
+def test_minibatch_of_one_still_takes_steps():
+    assert steps_per_epoch(5, 5, minibatch=1) == 5
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 150), st.integers(0, 150), st.integers(1, 40))
+def test_proportion_sweeps_current_and_memory_once(current: int, memory: int, minibatch: int):
+    batches = mixed(current, memory, minibatch)
+    assert len(batches) == steps_per_epoch(current, memory, minibatch)
+    assert sorted(current_of(batches)) == list(range(current))
+    assert sorted(replayed_of(batches).tolist()) == list(range(1000, 1000 + memory))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 150), st.integers(1, 60), st.integers(2, 40), st.data())
+def test_given_replay_fills_every_minibatch(current: int, memory: int, minibatch: int, data: st.DataObject):
+    replay = data.draw(st.integers(1, minibatch - 1))
+    batches = mixed(current, memory, minibatch, replay)
+    assert sorted(current_of(batches)) == list(range(current))
+    assert all(len(batch.replay) == replay and len(batch.labels) <= minibatch for batch in batches)
+    times_used = torch.bincount(replayed_of(batches).long() - 1000, minlength=memory)
+    assert times_used.max() - times_used.min() <= 1
+
+
+def test_batch_says_who_is_who():
+    for batch in mixed(20, 10, 8):
+        b = len(batch.current)
+        assert batch.encoded
+        assert batch.replayed.tolist() == [False] * b + [True] * len(batch.replay)
+        assert batch.labels[:b].tolist() == batch.current.flatten().tolist()
+        assert batch.labels[b:].tolist() == batch.replay.flatten().tolist()
+
+
+def test_memory_smaller_than_the_share_repeats():
+    batches = mixed(current=20, memory=3, minibatch=12, replay=8)
+    assert [len(batch.replay) for batch in batches] == [8] * 5
+    assert set(replayed_of(batches).tolist()) == {1000, 1001, 1002}
+
+
+def test_experience_of_one_image_meets_the_whole_memory():
+    (batch,) = mixed(current=1, memory=30, minibatch=8)
+    assert len(batch.current) == 1
+    assert len(batch.replay) == 30
+
+
+def test_empty_memory_replays_nothing():
+    batches = mixed(current=10, memory=0, minibatch=4)
+    assert [len(batch.labels) for batch in batches] == [4, 4, 2]
+    assert not any(batch.replayed.any() for batch in batches)
+
+
+def test_mix_is_decided_by_the_generator():
+    one, again, other = (mixed(30, 20, 8, seed=seed) for seed in (1, 1, 2))
+    assert current_of(one) == current_of(again) != current_of(other)
+    assert replayed_of(one).tolist() == replayed_of(again).tolist() != replayed_of(other).tolist()
