@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from negreplay.cell import Event
 
@@ -13,7 +21,7 @@ from negreplay.cell import Event
 class Seen:
     """What is shown of one arm and seed: its bar, and the last accuracy."""
 
-    bar: int
+    bar: TaskID
     accuracy: str = "-"
 
 

@@ -1,6 +1,10 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+# On networks this small a second thread costs more than it brings, the more so beside other work.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

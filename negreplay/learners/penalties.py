@@ -1,7 +1,7 @@
 """What holds the feature extractor back from forgetting."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -9,19 +9,23 @@ from torch import Tensor, nn
 from negreplay import recipe
 
 
-class Penalty(Protocol):
+class Penalty(nn.Module, ABC):
     """A term of the loss that is told when an experience starts, after every step, and when it ends."""
 
+    @abstractmethod
     def start(self) -> None: ...
 
+    @abstractmethod
     def loss(self) -> Tensor | float: ...
 
+    @abstractmethod
     def integrate(self) -> None: ...
 
+    @abstractmethod
     def finish(self) -> None: ...
 
 
-class NoPenalty(nn.Module):
+class NoPenalty(Penalty):
     """Nothing is held back (AR1free)."""
 
     def start(self) -> None:
@@ -37,7 +41,7 @@ class NoPenalty(nn.Module):
         pass
 
 
-class SynapticIntelligence(nn.Module):
+class SynapticIntelligence(Penalty):
     """Weights that lowered the loss much are held where they were (AR1, Tables 4 and 8).
 
     During an experience every weight's path integral of gradient times movement is kept; at its end the importance F

@@ -6,13 +6,13 @@ latents; the front computes them from images, the back makes features of them, a
 
 import hashlib
 from difflib import get_close_matches
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, fx, nn
 
 from negreplay.errors import UserError
+from negreplay.nets.heads import Head
 from negreplay.patterns import Batch
 
 
@@ -29,9 +29,8 @@ class Classifier(nn.Module):
     """
 
     blocked: Tensor
-    head: Any  # a module that is a `negreplay.nets.heads.Head`
 
-    def __init__(self, front: nn.Module, back: nn.Module, head: nn.Module, blocked: bool) -> None:
+    def __init__(self, front: nn.Module, back: nn.Module, head: Head, blocked: bool) -> None:
         super().__init__()
         self.front, self.back, self.head = front, back, head
         self.register_buffer("blocked", torch.tensor(blocked))

@@ -10,7 +10,7 @@ References:
     Lomonaco et al., Rehearsal-Free Continual Learning over Small Non-I.I.D. Batches, 2020 (CWR*).
 """
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -76,28 +76,31 @@ def block_replayed(
     return torch.where(replayed.unsqueeze(1) & ~current, logits.detach(), logits)
 
 
-class Head(Protocol):
+class Head(nn.Module, ABC):
     """What a learner needs of a head: rows that are reset, trained and consolidated once an experience."""
 
-    seen: Bool[Tensor, " classes"]
+    seen: Tensor
 
-    def __call__(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]: ...
+    @abstractmethod
+    def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]: ...
 
+    @abstractmethod
     def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
 
+    @abstractmethod
     def loss(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
     ) -> Float[Tensor, ""]: ...
 
+    @abstractmethod
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
 
 
-class ConsolidatedHead(nn.Module):
+class ConsolidatedHead(Head):
     """The CWR* head: zero at the start, no bias, softmax over all classes (Algorithm 1, Section 3.3)."""
 
     kept: Tensor
     past: Tensor
-    seen: Tensor
 
     def __init__(self, features: int, classes: int, mode: Mode, mean: Mean = Mean.PER_CLASS) -> None:
         super().__init__()
@@ -132,11 +135,10 @@ class ConsolidatedHead(nn.Module):
         self.seen |= counts > 0
 
 
-class PlainHead(nn.Module):
+class PlainHead(Head):
     """A linear layer, and in negative mode the masked loss of stand-alone negative replay (Appendix C)."""
 
     current: Tensor
-    seen: Tensor
 
     def __init__(self, features: int, classes: int, mode: Mode) -> None:
         super().__init__()

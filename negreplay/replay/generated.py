@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from itertools import chain, islice, repeat
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator, generator_loss
 from negreplay.optimize import Device, Step, optimize
 from negreplay.patterns import Batch, Patterns, mix, nothing, steps_per_epoch
 from negreplay.recipe import GeneratorRecipe
+from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
 
-class Generated(nn.Module):
+class Generated(ReplaySource):
     """Lines 7 to 11 and 22 of Algorithm 2.
 
     The generator is never reset; its optimiser is a fresh one in each experience. A generated pattern may carry any

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
 from negreplay.patterns import Patterns
+from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
 
-class Original(nn.Module):
+class Original(ReplaySource):
     """After the i-th experience, h = R / i random latents of it take random places of the memory.
 
     Free places are taken first, so a memory larger than the data simply never fills.

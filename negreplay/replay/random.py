@@ -3,18 +3,19 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
 from negreplay.patterns import Patterns, nothing
+from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
 SAMPLE = 200
 """Patterns of the first experience whose activations set the range."""
 
 
-class Random(nn.Module):
+class Random(ReplaySource):
     """Latents uniform in [0, 90th percentile of real activations], each with a random class among those seen."""
 
     seen: Tensor

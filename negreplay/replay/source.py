@@ -1,7 +1,7 @@
-"""Where replayed patterns come from, as a protocol of two methods."""
+"""Where replayed patterns come from, in two methods."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
 
 from torch import nn
 
@@ -11,22 +11,22 @@ from negreplay.patterns import Patterns, nothing
 from negreplay.streams.stream import Experience
 
 
-class ReplaySource(Protocol):
+class ReplaySource(nn.Module, ABC):
     """Recalls patterns before an experience and absorbs the experience after it.
 
-    A source is an `nn.Module`: all it keeps between experiences is in its `state_dict`.
+    All it keeps between experiences is in its `state_dict`.
     """
 
+    @abstractmethod
     def recall(self) -> Patterns:
         """The memory M_k: latents of past classes, drawn anew for the experience (empty before the first)."""
-        ...
 
+    @abstractmethod
     def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
         """Takes in the experience, with the blocked classifier and the memory that it was learned with."""
-        ...
 
 
-class NoReplay(nn.Module):
+class NoReplay(ReplaySource):
     """Nothing is kept and nothing recalled."""
 
     def recall(self) -> Patterns:

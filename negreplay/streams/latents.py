@@ -66,7 +66,7 @@ class LatentStore:
         name = f"{front}-{data.fingerprint}"
         try:
             latents = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        except (FileNotFoundError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError):
             return None
         if latents.dtype != np.float32 or len(latents) != len(data.labels):
             return None
@@ -101,7 +101,8 @@ class LatentStore:
             yield from _write(temporary, data, encode, batch)
             temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
         stored = self.open(data, front)
         assert stored is not None, f"{path} was just written"
         return stored

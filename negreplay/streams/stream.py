@@ -140,16 +140,18 @@ class Stream(Sequence[Experience]):
 
 def new_instances(train: Data, test: Data, parts: int, seed: int) -> Stream:
     """All classes in every experience, each class's patterns cut into `parts` that come in any order (Equation 8)."""
+    _check_classes(train)
     pieces = _parts(train, parts)
     order = np.random.RandomState(seed).permutation(parts)
-    return _stream(train, test, [torch.cat([part[k] for part in pieces]) for k in order])
+    return Stream(train, test, [torch.cat([part[k] for part in pieces]) for k in order])
 
 
 def new_classes(train: Data, test: Data, first: int, classes: int, seed: int) -> Stream:
     """`first` classes, then `classes` at a time, in an order drawn by the seed; no class comes twice (Equation 9)."""
+    _check_classes(train)
     order = _class_order(train, first, seed)
     groups = [order[:first], *order[first:].split(classes)]
-    return _stream(train, test, [torch.isin(train.labels, group).nonzero().flatten() for group in groups if len(group)])
+    return Stream(train, test, [torch.isin(train.labels, group).nonzero().flatten() for group in groups if len(group)])
 
 
 def new_both(train: Data, test: Data, first: int, parts: int, seed: int) -> Stream:
@@ -157,13 +159,14 @@ def new_both(train: Data, test: Data, first: int, parts: int, seed: int) -> Stre
 
     With 50 classes, 10 first ones and 8 parts this is the shape of CORe50 NIC-391: 1 + 390 experiences.
     """
+    _check_classes(train)
     order = _class_order(train, first, seed)
     pieces = _parts(train, parts)
     opening = torch.cat([pieces[int(c)][0] for c in order[:first]])
     held = {(int(c), 0) for c in order[:first]}
     pairs = [(c, part) for c in range(len(train.names)) for part in range(parts) if (c, part) not in held]
     shuffled = np.random.RandomState(seed).permutation(len(pairs))
-    return _stream(train, test, [opening, *(pieces[pairs[i][0]][pairs[i][1]] for i in shuffled)])
+    return Stream(train, test, [opening, *(pieces[pairs[i][0]][pairs[i][1]] for i in shuffled)])
 
 
 def is_new_instances(stream: Stream) -> bool:
@@ -202,10 +205,9 @@ def _parts(train: Data, parts: int) -> list[tuple[Int[Tensor, " _rows"], ...]]:
     return pieces
 
 
-def _stream(train: Data, test: Data, rows: list[Int[Tensor, " _rows"]]) -> Stream:
-    """The stream, once no class is without training patterns: a class seen in the test set only cannot be learned."""
+def _check_classes(train: Data) -> None:
+    """A class that is in the test set only cannot be learned."""
     missing = torch.bincount(train.labels, minlength=len(train.names)) == 0
     if missing.any():
         name = train.names[int(missing.nonzero()[0])]
         raise UserError(f"class {name!r} has no training images: add some, or remove it from the test set.")
-    return Stream(train, test, rows)

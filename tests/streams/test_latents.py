@@ -2,9 +2,10 @@ import errno
 import math
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -130,9 +131,12 @@ def test_stopped_half_way_leaves_nothing(store: LatentStore, data: Tensors):
 def test_killed_half_way_leaves_nothing_usable(store: LatentStore, data: Tensors):
     child = os.fork()
     if child == 0:
-        next(store.encode(data, Front(), "f0", batch=20))
-        os._exit(0)
-    os.waitpid(child, 0)
+        # No matrix product here: a forked process must not wait for its parent's threads.
+        signal.alarm(20)
+        encoding = store.encode(data, torch.clone, "f0", batch=20)
+        next(encoding)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
     (abandoned,) = store.folder.iterdir()
     assert abandoned.suffix == ".tmp"
     assert store.open(data, "f0") is None
@@ -183,7 +187,7 @@ def test_too_little_space_is_found_before_writing(store: LatentStore, data: Tens
 
 def test_disk_that_fills_up_leaves_nothing(store: LatentStore, data: Tensors, monkeypatch: pytest.MonkeyPatch):
     class FullDisk(latents.FileIO):
-        def write(self, content: bytes) -> int:
+        def write(self, content: Any, /) -> int:
             if self.tell() > 1000:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(content)
@@ -197,7 +201,7 @@ def test_disk_that_fills_up_leaves_nothing(store: LatentStore, data: Tensors, mo
 
 def test_partial_writes_are_carried_on(store: LatentStore, data: Tensors, monkeypatch: pytest.MonkeyPatch):
     class SlowDisk(latents.FileIO):
-        def write(self, content: bytes) -> int:
+        def write(self, content: Any, /) -> int:
             return super().write(content[: math.ceil(len(content) / 2)])
 
     monkeypatch.setattr(latents, "FileIO", SlowDisk)
@@ -208,5 +212,7 @@ def test_partial_writes_are_carried_on(store: LatentStore, data: Tensors, monkey
 
 def test_folder_that_is_a_file(tmp_path: Path, data: Tensors):
     (tmp_path / "taken").write_bytes(b"")
-    with pytest.raises(UserError, match="taken cannot hold the latents"):
+    with pytest.raises(
+        UserError, match=r"cannot hold the latents, which need 1 MB .*: make room there, or choose another folder"
+    ):
         run(LatentStore(tmp_path / "taken" / "latents").encode(data, Front(), "f0"))
