@@ -7,7 +7,7 @@ whoever runs it decides what to show.
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,12 +32,12 @@ EVALUATED_AT_ONCE = 250
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run finds and puts things; `store` None encodes images anew each time they are read."""
+    """Where a run finds things and computes; `store` None encodes images anew each time they are read."""
 
     data: Path
     weights: Path
     store: Path | None
-    device: str = "cpu"
+    device: Device = field(default_factory=Device)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _build(cell: Cell) -> tuple[Stream, LatentReplay, torch.Generator]:
     """The stream, the learner before its first experience, and the one random generator that all draws come from."""
     rng = torch.Generator().manual_seed(cell.seed)
     stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
-    device = Device(cell.places.device)
+    device = cell.places.device
     return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
 
 
@@ -170,7 +170,7 @@ def _stored(cell: Cell, stream: Stream, learner: LatentReplay) -> Generator[Even
     learner.eval()
     assert cell.places.store is not None, "only a storable cell comes here"
     store = LatentStore(cell.places.store)
-    front, device = fingerprint(learner.classifier.front), cell.places.device
+    front, device = fingerprint(learner.classifier.front), cell.places.device.name
 
     def encode(images: Tensor) -> Tensor:
         return learner.classifier.encode(images.to(device)).cpu()

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from errno import ENOSPC
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.console import Console
@@ -45,17 +45,21 @@ class RunCommand:
     """Folder where encoded latents are kept and shared between runs; None encodes anew each time."""
     device: str = "cpu"
     """Where to compute: cpu or cuda."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes faster where the machine knows it, a little less precisely."""
     jobs: int = 0
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
 
     def __call__(self, console: Console) -> None:
         study = _select(_study(self.study), self.arms, self.seeds)
         from negreplay.cell import Places
+        from negreplay.optimize import Device
         from negreplay.run import start
 
         folder = self.out or _unused(Path("runs") / study.name)
         store = self.store.absolute() if self.store else None
-        places = Places(self.data.absolute(), self.weights.absolute(), store, self.device)
+        device = Device(self.device, self.precision)
+        places = Places(self.data.absolute(), self.weights.absolute(), store, device)
         jobs = self.jobs or (1 if self.device != "cpu" else min(4, os.cpu_count() or 1))
         _learn(start(folder, study, places, jobs, _command()), console)
 

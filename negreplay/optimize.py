@@ -6,7 +6,7 @@ BLOCK of Algorithm 2.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,14 +29,20 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Device:
-    """Where steps are taken."""
+    """Where steps are taken, and how precisely: in float32, or with bfloat16 where it is safe (autocast)."""
 
     name: str = "cpu"
+    precision: str = "float32"
 
     def place(self, batch: Batch) -> Batch:
         """The batch on this device."""
         current, encoded, *rest = batch
         return Batch(current.to(self.name), encoded, *(tensor.to(self.name) for tensor in rest))
+
+    def computing(self) -> AbstractContextManager[object]:
+        """Within, what is computed has this precision; parameters and statistics are float32 in any case."""
+        kind = torch.device(self.name).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
 def optimize(
@@ -53,7 +59,8 @@ def optimize(
         UserError: the loss is not a number any more.
     """
     for done, batch in enumerate(batches, start=1):
-        value = loss(device.place(batch))
+        with device.computing():
+            value = loss(device.place(batch))
         number = value.item()
         if not math.isfinite(number):
             raise UserError(f"the {phase}'s loss became {number} at step {done} of {total}: lower its learning rate.")
@@ -73,16 +80,18 @@ def sgd(classifier: nn.Module, head: nn.Module, phase: Phase, learner: LearnerRe
 
 
 @contextmanager
-def blocked(module: nn.Module) -> Iterator[None]:
-    """Within, the module's parameters learn nothing and it stays in evaluation mode."""
-    learning = [p for p in module.parameters() if p.requires_grad]
-    training = module.training
+def blocked(*modules: nn.Module) -> Iterator[None]:
+    """Within, the modules' parameters learn nothing and all their layers stay in evaluation mode."""
+    learning = [p for module in modules for p in module.parameters() if p.requires_grad]
+    training = [layer for module in modules for layer in module.modules() if layer.training]
     for parameter in learning:
         parameter.requires_grad_(False)
-    module.eval()
+    for module in modules:
+        module.eval()
     try:
         yield
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-        module.train(training)
+        for layer in training:
+            layer.training = True

@@ -25,6 +25,7 @@ from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
 from negreplay.files import write_whole
 from negreplay.memory import keep_freed_memory
+from negreplay.optimize import Device
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
@@ -79,7 +80,7 @@ def reopen(folder: Path) -> Run:
     settings = json.loads((folder / "run.json").read_bytes())
     found = settings["places"]
     store = Path(found["store"]) if found["store"] else None
-    places = Places(Path(found["data"]), Path(found["weights"]), store, found["device"])
+    places = Places(Path(found["data"]), Path(found["weights"]), store, Device(**found["device"]))
     study = read_study(folder / "study.json")
     return Run(folder, study, places, settings["jobs"], settings["command"], tuple(settings["classes"]))
 

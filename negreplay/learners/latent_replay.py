@@ -7,7 +7,6 @@ plain   none        any                          naive (Appendix C)
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
@@ -74,7 +73,8 @@ class LatentReplay(nn.Module):
         epochs = (mix(experience.data, memory, minibatch, replay, self.rng) for _ in range(phase.epochs))
         batches = (batch for epoch in epochs for batch in epoch)
         total = phase.epochs * steps_per_epoch(len(experience.data), len(memory.y), minibatch, replay)
-        with blocked(self.classifier.back) if phase.lr_features == 0 else nullcontext():
+        features = (self.classifier.front, self.classifier.back)
+        with blocked(*features if phase.lr_features == 0 else ()):
             optimizer = sgd(self.classifier, self.classifier.head, phase, recipe.learner)
             for step in optimize("classifier", loss, batches, total, optimizer, self.device):
                 self.penalty.integrate()
@@ -84,5 +84,7 @@ class LatentReplay(nn.Module):
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         self.classifier.eval()
-        latents = inputs if encoded else self.classifier.encode(inputs)
-        return self.classifier.decide(latents).masked_fill(~self.classifier.head.seen, -torch.inf)
+        with self.device.computing():
+            latents = inputs if encoded else self.classifier.encode(inputs)
+            logits = self.classifier.decide(latents)
+        return logits.float().masked_fill(~self.classifier.head.seen, -torch.inf)

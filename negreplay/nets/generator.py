@@ -13,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from negreplay.errors import UserError
+
 
 class Reconstruction(NamedTuple):
     """What the generator makes of latents: their reconstruction, and the mean and log-variance of q(z|x)."""
@@ -31,6 +33,9 @@ class Generator(nn.Module):
         latent_dim: size of z.
         body: `conv` (two stride-2 convolutions; height and width divisible by 4) or `dense` (two hidden layers).
         width: channels or units of the body.
+
+    Raises:
+        UserError: the latents are no maps that `conv` can halve twice.
     """
 
     def __init__(self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int) -> None:
@@ -90,6 +95,11 @@ def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tupl
 
 
 def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+    if len(latent) != 3 or latent[1] % 4 or latent[2] % 4:
+        shape = "x".join(str(size) for size in latent)
+        raise UserError(
+            f"generator.body is conv, but latents are {shape}: give dense, or cut where height and width divide by 4."
+        )
     channels, height, across = latent
     small = (width, height // 4, across // 4)
     encoder = nn.Sequential(

@@ -40,8 +40,9 @@ class Generated(ReplaySource):
         self.generator.eval()
         z = torch.randn(self.memory, self.generator.latent_dim, generator=self.rng)
         labels = classes[torch.randint(len(classes), (self.memory,), generator=self.rng)]
-        pieces = zip(z.split(128), labels.split(128), strict=True)
-        made = [self.generator.decode(some.to(self.device.name), c.to(self.device.name)).cpu() for some, c in pieces]
+        made = []
+        for some, c in zip(z.split(128), labels.split(128), strict=True):
+            made.append(self.generator.decode(some.to(self.device.name), c.to(self.device.name)).cpu())
         return Patterns(torch.cat(made), labels)
 
     def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
