@@ -18,6 +18,7 @@ from torch import Tensor
 
 from negreplay.build import build_data, build_learner, build_stream
 from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
+from negreplay.errors import UserError
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.nets.classifier import fingerprint
 from negreplay.optimize import Device, Step
@@ -59,6 +60,24 @@ class Event(NamedTuple):
     experiences: int
     step: Step | None
     row: Row | None
+
+
+def rehearse(cell: Cell) -> tuple[str, ...]:
+    """Builds all that the cell needs and lets it go, to refuse a wrong recipe before anything is written.
+
+    Returns:
+        The names of the classes.
+
+    Raises:
+        UserError: data or weights are missing, or the recipe does not fit them.
+    """
+    try:
+        return _build(cell)[0].names
+    except (RuntimeError, ValueError) as error:  # what torch says where shapes do not fit, or memory does not suffice
+        raise UserError(
+            f"arm {cell.recipe.name!r} cannot be built ({str(error).splitlines()[0]}): "
+            "make its classifier, generator and replay.memory fit the images."
+        ) from error
 
 
 def learn_cell(cell: Cell) -> Iterator[Event]:

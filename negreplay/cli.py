@@ -7,9 +7,10 @@ import json
 import os
 import shlex
 import sys
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
-from errno import ENOSPC
+from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -150,14 +151,16 @@ def main() -> None:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="negreplay", description=__doc__)(console)
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
-        if error.errno != ENOSPC:
+        if error.filename is None and error.errno not in (ENOSPC, EDQUOT, EFBIG):
             raise
-        _fail(
-            f"the disk is full ({error.filename or 'while writing'}): free some space, then `negreplay resume` the run."
-        )
+        file = error.filename or "a file"
+        _fail(f"{file} cannot be read or written ({error.strerror}): check its path, its permissions and the space.")
     except KeyboardInterrupt:
-        print("stopped; `negreplay resume` the run to go on.", file=sys.stderr)
+        print("stopped.", file=sys.stderr)
         sys.exit(130)
 
 
@@ -219,7 +222,12 @@ def _learn(run: "Run", console: Console) -> None:
     from negreplay.display import show
     from negreplay.run import learn, progress_of, report
 
-    show(learn(run), console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
+    try:
+        with closing(learn(run)) as events:
+            show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
+    except KeyboardInterrupt:
+        print(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.", file=sys.stderr)
+        sys.exit(130)
     report(run)
     _conclude(run, console)
 

@@ -9,21 +9,24 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty
 
 import torch
 
-from negreplay.build import build_data, dump_study, read_study
-from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell
+from negreplay.build import dump_study, read_study
+from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
-from negreplay.files import write_whole
+from negreplay.files import remove_unfinished, write_whole
 from negreplay.memory import keep_freed_memory
 from negreplay.optimize import Device
 from negreplay.recipe import Study
@@ -55,17 +58,29 @@ class Run:
 
 
 def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -> Run:
-    """A new run, in a folder of its own.
+    """A new run, in a folder of its own; nothing is written before all that it needs has been found.
 
     Raises:
-        UserError: the folder holds a run already, or the images are not there.
+        UserError: the folder holds a run already, images or weights are not there, or a recipe does not fit them.
     """
     if (folder / "study.json").exists():
         raise UserError(f"{folder} holds a run already: continue it with `negreplay resume {folder}`, or choose --out.")
-    classes = build_data(study.recipes[0].stream, places.data)[0].names
+    if jobs < 1:
+        raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
+    _check_device(places.device)
+    names = [rehearse(Cell(recipe, study.seeds[0], Path(), places)) for recipe in study.recipes]
+    classes = names[0]
     settings = {"command": command, "machine": machine(), "jobs": jobs, "classes": classes, "places": asdict(places)}
-    write_whole(folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
-    write_whole(folder / "study.json", dump_study(study))
+    made = not folder.exists()
+    try:
+        write_whole(folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
+        write_whole(folder / "study.json", dump_study(study))
+    except UserError:
+        with suppress(OSError):
+            (folder / "run.json").unlink(missing_ok=True)
+            if made:
+                folder.rmdir()
+        raise
     return Run(folder, study, places, jobs, command, classes)
 
 
@@ -73,16 +88,20 @@ def reopen(folder: Path) -> Run:
     """The run in a folder, as it was started.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or its files are damaged.
     """
     if not (folder / "study.json").exists():
         raise UserError(f"{folder} holds no run: give the folder that `negreplay run` wrote.")
-    settings = json.loads((folder / "run.json").read_bytes())
-    found = settings["places"]
-    store = Path(found["store"]) if found["store"] else None
-    places = Places(Path(found["data"]), Path(found["weights"]), store, Device(**found["device"]))
-    study = read_study(folder / "study.json")
-    return Run(folder, study, places, settings["jobs"], settings["command"], tuple(settings["classes"]))
+    study, path = read_study(folder / "study.json"), folder / "run.json"
+    try:
+        settings = json.loads(path.read_bytes())
+        found = settings["places"]
+        store = Path(found["store"]) if found["store"] else None
+        places = Places(Path(found["data"]), Path(found["weights"]), store, Device(**found["device"]))
+        return Run(folder, study, places, int(settings["jobs"]), settings["command"], tuple(settings["classes"]))
+    except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} cannot be read ({reason}): restore it, or run the study in another folder.") from error
 
 
 def rows_of(folder: Path, study: Study) -> list[Row]:
@@ -102,8 +121,11 @@ def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
     return folder / "checkpoints" / f"{arm}-{seed}.safetensors"
 
 
-def learn(run: Run) -> Iterator[Event]:
-    """Learns what is left of the run, event by event."""
+def learn(run: Run) -> Generator[Event, None, None]:
+    """Learns what is left of the run, event by event; closing it ends all its processes."""
+    _check_device(run.places.device)
+    remove_unfinished(run.folder)
+    remove_unfinished(run.folder / "checkpoints")
     cells = run.cells()
     keep_freed_memory()
     yield from encode_cells(cells)
@@ -129,26 +151,57 @@ def machine() -> str:
     )
 
 
+def _check_device(device: Device) -> None:
+    if device.name.partition(":")[0] not in ("cpu", "cuda"):
+        raise UserError(f"--device is {device.name!r}: give cpu or cuda.")
+    try:
+        torch.empty(1, device=device.name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device is {device.name}, which is not usable here ({reason}): give cpu.") from error
+
+
 def _in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
     """The cells' events as they come; `jobs` processes share the cores and take cell after cell."""
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // jobs)
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
     try:
-        learning = {pool.submit(_work, cell) for cell in cells}
+        with _interrupts_ignored():
+            learning = {pool.submit(_work, cell) for cell in cells}
         while learning or not events.empty():
             with suppress(Empty):
                 yield events.get(timeout=0.1)
             for done in [future for future in learning if future.done()]:
                 done.result()
                 learning.remove(done)
-    except BaseException:
+    except BaseException as error:
         for process in multiprocessing.active_children():
-            process.terminate()
+            if process not in others:
+                process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "the process of an arm was killed from outside, perhaps for want of memory: "
+                "free some, then `negreplay resume` the run."
+            ) from error
         raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes made within never see Ctrl-C, which a terminal sends to all of them: the first one ends the others."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set, and only it receives, a signal
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 _events: "multiprocessing.Queue[Event]"
@@ -158,8 +211,18 @@ _events: "multiprocessing.Queue[Event]"
 def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
     global _events
     _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     keep_freed_memory()
+
+
+def _die_with_parent() -> None:
+    """A killed run must not go on in its other processes: they would write beside the one that resumes it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a process that another one made comes here"
+    parent.join()
+    os._exit(1)
 
 
 def _work(cell: Cell) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from negreplay.files import write_whole
 from negreplay.recipe import Mode, Recipe, Source, Study
 from negreplay.results.metrics import Row, curve
 from negreplay.results.table import title
@@ -95,10 +96,12 @@ def write_png(path: Path, study: Study, rows: Sequence[Row], protocol: Protocol)
         text.set_parse_math(False)
         text.set_text(title(name))
         text.set_color(INK.light)
+    picture = io.BytesIO()
     with warnings.catch_warnings():
         # A name in a script that the font lacks is drawn as boxes; that is no reason to trouble the user.
         warnings.simplefilter("ignore", UserWarning)
-        figure.savefig(path, dpi=160, facecolor="white", metadata={"Software": None})
+        figure.savefig(picture, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    write_whole(path, picture.getvalue())
 
 
 def svg(study: Study, rows: Sequence[Row], protocol: Protocol) -> str:

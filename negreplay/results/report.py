@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from negreplay.files import write_whole
 from negreplay.recipe import Mode, Recipe, Source, Study
 from negreplay.results import curves
 from negreplay.results.metrics import Row, Spread, Summary, summarise
@@ -73,7 +74,7 @@ def write_report(
     for protocol in curves.Protocol:
         curves.write_png(folder / f"curves-{protocol}.png", study, rows, protocol)
     path = folder / "report.html"
-    path.write_text(_page(study, rows, machine, command, names), encoding="utf-8")
+    write_whole(path, _page(study, rows, machine, command, names).encode())
     return path
 
 

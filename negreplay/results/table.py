@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from negreplay.errors import UserError
+from negreplay.files import write_whole
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row, Spread, Summary
 
@@ -23,13 +25,12 @@ LARGEST = sys.float_info.max
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write `results.csv` anew, so that a reader finds either the old file or the new one, never half of one."""
-    draft = path.with_name(path.name + ".new")
-    with draft.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
-    draft.replace(path)
+    file = StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
+    write_whole(path, file.getvalue().encode())
 
 
 def read_rows(path: Path) -> list[Row]:

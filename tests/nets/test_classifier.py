@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from negreplay.errors import UserError
 from negreplay.nets.classifier import Classifier, cut, fingerprint
+from negreplay.nets.heads import PlainHead
 from negreplay.nets.mobilenet import MobileNetV1
 from negreplay.nets.renorm import begin, renormalise
 from negreplay.nets.small import SmallNet
 from negreplay.patterns import Batch
-from negreplay.recipe import Renorm
+from negreplay.recipe import Mode, Renorm
 
 
 class Block(nn.Module):
@@ -61,7 +62,7 @@ def classifier(blocked: bool = True, seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
     net = SmallNet()
     front, back = cut(net, "conv2")
-    return Classifier(front, back, nn.Linear(net.features, 5), blocked)
+    return Classifier(front, back, PlainHead(net.features, 5, Mode.NEGATIVE), blocked)
 
 
 def statistics(half: nn.Module, name: str) -> Tensor:
@@ -237,7 +238,7 @@ def test_fingerprint_sees_structure_and_numbers():
 
 def test_a_new_experience_does_not_change_a_blocked_front():
     front, back = cut(renormalise(SmallNet(), Renorm()), "conv2")
-    net = Classifier(front, back, nn.Linear(256, 5), blocked=True)
+    net = Classifier(front, back, PlainHead(256, 5, Mode.NEGATIVE), blocked=True)
     before = fingerprint(net.front), fingerprint(net.back)
     begin(net, first=False)
     assert fingerprint(net.front) == before[0] and fingerprint(net.back) != before[1]

@@ -1,0 +1,178 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from negreplay.checkpoint import RANDOM_STATE, Position, load_checkpoint, read_position, save_checkpoint
+from negreplay.errors import UserError
+from negreplay.results.metrics import Row
+
+
+def row(experience: int) -> Row:
+    return Row("nr-gd", 3, experience, 5, 4, 0.25, 1 / 3, (0.1, None, 1.0), 1.5, 0.0, 0.125, 4096, 10**9)
+
+
+def learner(seed: int = 0, width: int = 3) -> nn.Module:
+    """With parameters, and buffers of whole numbers, truth values and channels-last maps."""
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Conv2d(2, width, 3), nn.BatchNorm2d(width))
+    module.register_buffer("seen", torch.rand(4) > 0.5)
+    module.register_buffer("learned", torch.tensor(seed))
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+POSITION = Position(2, (row(0), row(1)))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "checkpoints" / "nr-gd-3.safetensors"
+    rng = seeded(1)
+    torch.rand(5, generator=rng)
+    save_checkpoint(path, learner(1), rng, POSITION, ())
+    return path
+
+
+def test_what_was_saved_comes_back_to_the_bit(saved):
+    fresh, rng = learner(2), seeded(9)
+    assert load_checkpoint(saved, fresh, rng, ()) == POSITION
+    for name, tensor in learner(1).state_dict().items():
+        found = fresh.state_dict()[name]
+        assert torch.equal(found, tensor) and found.dtype == tensor.dtype, name
+    weight = fresh.get_parameter("0.weight")
+    assert weight.requires_grad and weight.is_contiguous(memory_format=torch.channels_last)
+    expected = seeded(1)
+    torch.rand(5, generator=expected)
+    assert torch.equal(torch.rand(3, generator=rng), torch.rand(3, generator=expected))
+
+
+def test_the_position_can_be_read_alone(saved):
+    assert read_position(saved) == POSITION
+
+
+def test_an_evaluation_may_be_missing(tmp_path):
+    position = Position(7, ())
+    save_checkpoint(tmp_path / "x", learner(), seeded(0), position, ())
+    assert load_checkpoint(tmp_path / "x", learner(), seeded(0), ()) == position
+
+
+def test_without_a_file_nothing_is_learned_and_nothing_changed(tmp_path):
+    module, rng = learner(1), seeded(4)
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    assert read_position(tmp_path / "none") == Position(0, ())
+    assert load_checkpoint(tmp_path / "none", module, rng, ()) == Position(0, ())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    assert torch.equal(rng.get_state(), seeded(4).get_state())
+
+
+def test_constant_state_is_left_out_and_keeps_its_present_value(tmp_path):
+    path, constant = tmp_path / "x", frozenset({"0.weight", "0.bias"})
+    save_checkpoint(path, learner(1), seeded(0), POSITION, constant)
+    with safe_open(path, "pt") as file:
+        names = set(file.keys())
+    assert names == set(learner().state_dict()) - constant | {RANDOM_STATE}
+    fresh = learner(2)
+    load_checkpoint(path, fresh, seeded(0), constant)
+    assert torch.equal(fresh.get_parameter("0.weight"), learner(2).get_parameter("0.weight"))
+    assert fresh.get_buffer("learned").item() == 1
+
+
+METADATA = {
+    "rows no JSON": {"learned": "2", "rows": "[{"},
+    "rows of something else": {"learned": "2", "rows": json.dumps([{"arm": "nr-gd", "per_class": []}])},
+    "rows no list": {"learned": "2", "rows": "3"},
+    "no number learned": {"learned": "two", "rows": "[]"},
+    "no metadata": None,
+}
+DAMAGES = (*METADATA, "cut short", "cut in its header", "empty", "something else")
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    match how:
+        case "cut short":
+            path.write_bytes(content[: len(content) // 2])
+        case "cut in its header":
+            path.write_bytes(content[:20])
+        case "empty":
+            path.write_bytes(b"")
+        case "something else":
+            path.write_bytes(b"this is no checkpoint, but a text long enough to be one")
+        case _:
+            save_file(load_file(path), path, METADATA[how])
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_file_is_named_with_the_remedy(saved, how):
+    damage(saved, how)
+    sentence = rf"^the checkpoint {re.escape(str(saved))} cannot be read \(.*\): remove it to start this arm anew\.$"
+    with pytest.raises(UserError, match=sentence):
+        read_position(saved)
+    with pytest.raises(UserError, match=sentence):
+        load_checkpoint(saved, learner(), seeded(0), ())
+
+
+def extended() -> nn.Module:
+    module = learner()
+    module.register_buffer("more", torch.zeros(1))
+    return module
+
+
+@pytest.mark.parametrize(
+    ("other", "constant"),
+    [
+        (learner(width=4), ()),
+        (extended(), ()),
+        (nn.Sequential(nn.Conv2d(2, 3, 3)), ()),
+        # The state is there, although this learner would have it rebuilt from the recipe.
+        (learner(), ("0.weight",)),
+    ],
+    ids=["other shapes", "more state", "less state", "state that is constant"],
+)
+def test_a_checkpoint_of_another_recipe_is_refused(saved, other, constant):
+    with pytest.raises(
+        UserError, match=rf"^the checkpoint {re.escape(str(saved))} belongs to another recipe: remove it\.$"
+    ):
+        load_checkpoint(saved, other, seeded(0), constant)
+
+
+def test_a_later_checkpoint_replaces_the_earlier(saved):
+    later = Position(3, (*POSITION.rows, row(2)))
+    save_checkpoint(saved, learner(5), seeded(0), later, ())
+    fresh = learner()
+    assert load_checkpoint(saved, fresh, seeded(0), ()) == later
+    assert fresh.get_buffer("learned").item() == 5
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_write_that_fails_leaves_the_old_file(saved):
+    resource = pytest.importorskip("resource")
+    before, limits = saved.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk, the first half of the file can be written and no more.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(UserError, match="File too large"):
+            save_checkpoint(saved, learner(5), seeded(0), POSITION, ())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_nothing_but_numbers_is_read(saved):
+    # A safetensors file begins with the length of its JSON header; no pickle, so nothing in it is executed.
+    content = saved.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    assert set(header) == set(learner().state_dict()) | {RANDOM_STATE, "__metadata__"}
+    sizes = sum(value["data_offsets"][1] - value["data_offsets"][0] for k, value in header.items() if k[:2] != "__")
+    assert len(content) == 8 + length + sizes

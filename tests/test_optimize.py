@@ -1,0 +1,175 @@
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from negreplay.errors import UserError
+from negreplay.optimize import Device, Step, blocked, optimize, sgd
+from negreplay.patterns import Batch
+from negreplay.recipe import LearnerRecipe, Phase
+
+
+def batches(*numbers: float) -> Iterator[Batch]:
+    """Minibatches of one latent, this number."""
+    for number in numbers:
+        x = torch.tensor([[number]])
+        yield Batch(x, True, torch.empty(0), torch.tensor([0]), torch.tensor([False]))
+
+
+def steps(weight: nn.Parameter, *numbers: float, phase: str = "classifier", total: int = 0) -> Iterator[Step]:
+    """Descent on weight * number with a learning rate of 1."""
+
+    def loss(batch: Batch) -> Tensor:
+        return (weight * batch.current).sum()
+
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    return optimize(phase, loss, batches(*numbers), total or len(numbers), optimizer, Device())
+
+
+def test_one_step_a_minibatch():
+    weight = nn.Parameter(torch.tensor(10.0))
+    # The loss is 10 * 1; the gradient 1 leads to 9, whose loss is 9 * 2; the gradient 2 leads to 7.
+    assert list(steps(weight, 1.0, 2.0, phase="generator", total=5)) == [
+        Step("generator", 1, 5, 10.0),
+        Step("generator", 2, 5, 18.0),
+    ]
+    assert weight.item() == 7.0
+
+
+def test_gradients_are_at_hand_after_each_step_and_do_not_add_up():
+    weight = nn.Parameter(torch.tensor(10.0))
+    gradients = []
+    for _ in steps(weight, 1.0, 2.0, 3.0):
+        assert weight.grad is not None
+        gradients.append(weight.grad.item())
+    assert gradients == [1.0, 2.0, 3.0]
+
+
+def test_nothing_happens_before_it_is_asked_for():
+    weight = nn.Parameter(torch.tensor(10.0))
+    running = steps(weight, 1.0, 2.0)
+    assert weight.item() == 10.0
+    next(running)
+    assert weight.item() == 9.0
+
+
+@pytest.mark.parametrize(
+    ("bad", "shown"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")], ids=["nan", "inf", "-inf"]
+)
+@pytest.mark.parametrize("phase", ["classifier", "generator"])
+def test_a_loss_that_is_no_number_names_the_phase_and_the_remedy(phase, bad, shown):
+    weight = nn.Parameter(torch.tensor(1.0))
+    sentence = rf"^the {phase}'s loss became {shown} at step 2 of 3: lower its learning rate\.$"
+    with pytest.raises(UserError, match=sentence):
+        list(steps(weight, 0.5, bad, 1.0, phase=phase))
+    # 1 - 0.5: the step with the bad loss was not taken.
+    assert weight.item() == 0.5
+
+
+class TwoParts(nn.Module):
+    """Parts of which one is in evaluation, and one has a parameter that does not learn, before anything is blocked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2).eval())
+        self.b = nn.Linear(2, 2)
+        self.b.bias.requires_grad_(False)
+
+
+class Net(nn.Module):
+    """Features and a head of one weight each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.back, self.head = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        for p in self.parameters():
+            nn.init.constant_(p, 2.0)
+
+
+def modes(module: nn.Module) -> tuple[list[bool], list[bool]]:
+    return [m.training for m in module.modules()], [p.requires_grad for p in module.parameters()]
+
+
+def test_blocked_stops_learning_and_restores_exactly():
+    module = TwoParts()
+    before = modes(module)
+    assert before == ([True, True, True, False, True], [True, True, True, True, True, False])
+    with blocked(module):
+        assert modes(module) == ([False] * 5, [False] * 6)
+    assert modes(module) == before
+
+
+def test_blocked_reaches_the_given_modules_only():
+    module = TwoParts()
+    before = modes(module)
+    with blocked(module.a):
+        assert modes(module) == ([True, False, False, False, True], [False, False, False, False, True, False])
+    with blocked(module.a, module.b):
+        assert modes(module) == ([True] + [False] * 4, [False] * 6)
+    with blocked():
+        assert modes(module) == before
+    assert modes(module) == before
+
+
+def test_blocked_restores_after_an_error_and_inside_another_block():
+    module = TwoParts()
+    before = modes(module)
+    with pytest.raises(RuntimeError, match="stop"), blocked(module):
+        with blocked(module.b):
+            pass
+        assert modes(module) == ([False] * 5, [False] * 6)
+        raise RuntimeError("stop")
+    assert modes(module) == before
+
+
+def test_gradients_flow_through_a_blocked_module():
+    module, x = nn.Linear(2, 1), torch.ones(1, 2, requires_grad=True)
+    with blocked(module):
+        module(x).sum().backward()
+    assert x.grad is not None and torch.equal(x.grad, module.weight)
+    assert module.weight.grad is None
+
+
+def test_sgd_has_a_learning_rate_for_features_and_one_for_the_head():
+    net = Net()
+    optimizer = sgd(net, net.head, Phase(1, 0.1, 0.5), LearnerRecipe(momentum=0.5, weight_decay=0.25))
+    for _ in range(2):
+        for p in net.parameters():
+            p.grad = torch.full_like(p, 1.0)
+        optimizer.step()
+    # With decay the gradient is 1 + 0.25 * 2 = 1.5. Features: 2 - 0.1 * 1.5 = 1.85; then the momentum is
+    # 0.5 * 1.5 + 1 + 0.25 * 1.85 = 2.2125, and 1.85 - 0.1 * 2.2125 = 1.62875.
+    assert net.back.weight.item() == pytest.approx(1.62875)
+    # Head: 2 - 0.5 * 1.5 = 1.25; 0.5 * 1.5 + 1 + 0.25 * 1.25 = 2.0625; 1.25 - 0.5 * 2.0625 = 0.21875.
+    assert net.head.weight.item() == pytest.approx(0.21875)
+
+
+def test_sgd_leaves_out_what_does_not_learn():
+    net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3)])
+    front, back, head = net
+    front.requires_grad_(False)
+    phi, psi = sgd(net, head, Phase(1, 0.1, 0.5), LearnerRecipe()).param_groups
+    assert [id(p) for p in phi["params"]] == [id(p) for p in back.parameters()]
+    assert [id(p) for p in psi["params"]] == [id(p) for p in head.parameters()]
+
+
+def test_the_head_learns_where_nothing_else_does():
+    net = Net()
+    with blocked(net.back):
+        optimizer = sgd(net, net.head, Phase(1, 0.0, 0.5), LearnerRecipe(momentum=0.0, weight_decay=0.25))
+        net.head(net.back(torch.ones(1, 1))).sum().backward()
+        optimizer.step()
+    assert net.back.weight.item() == 2.0
+    # The gradient is the feature, 2; with decay 2 + 0.25 * 2 = 2.5; 2 - 0.5 * 2.5 = 0.75.
+    assert net.head.weight.item() == 0.75
+
+
+def test_a_device_places_all_tensors_of_a_minibatch():
+    batch = Batch(torch.rand(2, 3), True, torch.rand(1, 3), torch.tensor([0, 1, 1]), torch.tensor([False, False, True]))
+    placed = Device("meta").place(batch)
+    assert placed.encoded
+    assert all(t.device.type == "meta" for t in (placed.current, placed.replay, placed.labels, placed.replayed))
+    same = Device().place(batch)
+    assert all(a is b for a, b in zip(same, batch, strict=True))

@@ -1,0 +1,296 @@
+import json
+import re
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from negreplay.build import dump_study, read_study
+from negreplay.errors import UserError
+from negreplay.recipe import (
+    ClassifierRecipe,
+    Front,
+    GeneratorRecipe,
+    HeadKind,
+    LearnerRecipe,
+    Mean,
+    Mode,
+    Phase,
+    Recipe,
+    Renorm,
+    ReplayRecipe,
+    Scenario,
+    Source,
+    StreamRecipe,
+    Study,
+    SynapticIntelligence,
+    Weights,
+)
+from negreplay.recipes import DIGITS, STUDIES
+
+NO_REPLAY, NR_GD, NR_OD = (
+    next(r for r in DIGITS.recipes if r.name == name) for name in ("no-replay", "nr-gd", "nr-od")
+)
+NOT_A_NUMBER = float("nan")
+
+
+def stream(scenario: Scenario = Scenario.NC, **fields) -> StreamRecipe:
+    return StreamRecipe("digits", scenario, **fields)
+
+
+def generator(epochs: int | None = 1, **fields) -> GeneratorRecipe:
+    return GeneratorRecipe(epochs=epochs, **fields)
+
+
+def study(**fields) -> Study:
+    return replace(DIGITS, **fields)
+
+
+WRONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: stream(first_classes=0), "stream.first_classes is 0: give 1 or more."),
+    (lambda: stream(classes=0), "stream.classes is 0: give 1 or more."),
+    (lambda: stream(parts=0), "stream.parts is 0: give 1 or more."),
+    (lambda: stream(Scenario.NI), "stream.parts is 1: new-instances needs 2 or more."),
+    (lambda: stream(Scenario.NIC), "stream.parts is 1: new-instances-and-classes needs 2 or more."),
+    (lambda: stream(image_size=7), "stream.image_size is 7: give 8 pixels or more, or null."),
+    (lambda: Weights("w", activation="gelu"), "weights.activation is 'gelu': give one of ('relu', 'relu6')."),
+    (lambda: Weights("w", padding="left"), "weights.padding is 'left': give one of ('symmetric', 'right-bottom')."),
+    (lambda: Weights("w", std=(1.0, 0.0, 1.0)), "weights.std is (1.0, 0.0, 1.0): give three numbers above 0."),
+    (lambda: Weights("w", eps=0.0), "weights.eps is 0.0: give a number above 0."),
+    (lambda: Renorm(first_momentum=1.5), "renorm.first_momentum is 1.5: give a number from 0 to 1."),
+    (lambda: Renorm(momentum=-0.1), "renorm.momentum is -0.1: give a number from 0 to 1."),
+    (lambda: Renorm(r_max=0.9), "renorm.r_max is 0.9: give 1 or more."),
+    (lambda: Renorm(d_max=-0.5), "renorm.d_max is -0.5: give 0 or more."),
+    (lambda: ClassifierRecipe("small", "conv2", width=0.0), "classifier.width is 0.0: give a number above 0."),
+    (lambda: Phase(0, 0.1, 0.1), "phase.epochs is 0: give 1 or more."),
+    (lambda: Phase(1, -0.1, 0.1), "phase.lr_features is -0.1: give a learning rate of 0 or more."),
+    (lambda: Phase(1, 0.1, NOT_A_NUMBER), "phase.lr_head is nan: give a learning rate of 0 or more."),
+    (
+        lambda: ReplayRecipe(memory=5),
+        "replay.memory is given, but replay.source is none: name a source or set it to 0.",
+    ),
+    (lambda: ReplayRecipe(Source.RANDOM), "replay.memory is 0: give 1 pattern or more, or source none."),
+    (
+        lambda: ReplayRecipe(Source.RANDOM, memory=5, per_minibatch=0),
+        "replay.per_minibatch is 0: give 1 or more, or null.",
+    ),
+    (lambda: generator(body="lstm"), "generator.body is 'lstm': give conv or dense."),
+    (lambda: generator(width=0), "generator.width is 0: give 1 or more."),
+    (lambda: generator(latent_dim=0), "generator.latent_dim is 0: give 1 or more."),
+    (lambda: generator(minibatch=0), "generator.minibatch is 0: give 1 or more."),
+    (lambda: generator(beta=-1.0), "generator.beta is -1.0: give 0 or more."),
+    (lambda: generator(eta=-1.0), "generator.eta is -1.0: give 0 or more."),
+    (lambda: generator(lr=-1.0), "generator.lr is -1.0: give 0 or more."),
+    *(
+        (
+            lambda given=given: generator(**given),
+            "generator needs either epochs, or both first_iterations and iterations.",
+        )
+        for given in (
+            {"epochs": None},
+            {"first_iterations": 5},
+            {"iterations": 5},
+            {"first_iterations": 5, "iterations": 5},
+            {"epochs": None, "first_iterations": 5},
+            {"epochs": None, "iterations": 5},
+        )
+    ),
+    *(
+        (
+            lambda share=share: generator(minibatch=16, per_minibatch=share),
+            f"generator.per_minibatch is {share}: give 1 to 15, fewer than generator.minibatch.",
+        )
+        for share in (0, 16)
+    ),
+    (lambda: LearnerRecipe(minibatch=0), "learner.minibatch is 0: give 1 or more."),
+    (lambda: LearnerRecipe(momentum=1.0), "learner.momentum is 1.0: give a number from 0 to below 1."),
+    (lambda: LearnerRecipe(weight_decay=-1.0), "learner.weight_decay is -1.0: give 0 or more."),
+    (
+        lambda: LearnerRecipe(HeadKind.PLAIN, Mean.GLOBAL),
+        "learner.mean has no effect with the plain head: remove it, or take the cwr* head.",
+    ),
+    (lambda: replace(NO_REPLAY, evaluate_every=0), "arm 'no-replay': evaluate_every is 0: give 1 or more."),
+    (
+        lambda: replace(NR_OD, generator=generator()),
+        "arm 'nr-od': generator has no effect: replay.source is not generated.",
+    ),
+    (
+        lambda: replace(NR_GD, generator=None),
+        "arm 'nr-gd': replay.source is generated: describe the generator.",
+    ),
+    (
+        lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=128)),
+        "arm 'nr-od': replay.per_minibatch is 128: give fewer than learner.minibatch (128).",
+    ),
+    (
+        lambda: replace(NR_OD, classifier=replace(NR_OD.classifier, front=Front.TRAINED)),
+        "arm 'nr-od': classifier.front is trained: replayed latents would go stale; block the front.",
+    ),
+    (
+        lambda: replace(NR_OD, replay=replace(NR_OD.replay, mode=Mode.POSITIVE, through_features=False)),
+        "arm 'nr-od': replay.through_features is false: this holds for negative replay only.",
+    ),
+    (lambda: study(recipes=()), "study.recipes is empty: give at least one arm."),
+    (lambda: study(seeds=()), "study.seeds is empty: give at least one seed."),
+    (lambda: study(seeds=(1, -2)), "study.seeds is (1, -2): give numbers of 0 or more."),
+    (lambda: study(seeds=(4, 4)), "study.seeds is (4, 4): give each seed once."),
+    (lambda: study(recipes=(NR_OD, NR_OD)), "study.recipes has two arms of one name: ['nr-od', 'nr-od']."),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), WRONG, ids=[sentence for _, sentence in WRONG])
+def test_a_wrong_value_is_told_in_a_sentence_that_names_the_field(make, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make()
+
+
+RIGHT: list[Callable[[], Any]] = [
+    lambda: stream(Scenario.NI, parts=2),
+    lambda: stream(image_size=8),
+    lambda: Weights("w", activation="relu6", padding="right-bottom", eps=1e-9),
+    lambda: Renorm(first_momentum=1.0, momentum=0.0, r_max=1.0, d_max=0.0),
+    lambda: Phase(1, 0.0, 0.0),
+    lambda: ReplayRecipe(Source.ORIGINAL, memory=1, per_minibatch=1),
+    lambda: generator(body="conv", width=1, latent_dim=1, minibatch=2, per_minibatch=1, beta=0.0, eta=0.0, lr=0.0),
+    lambda: generator(epochs=None, first_iterations=1, iterations=1),
+    lambda: LearnerRecipe(HeadKind.PLAIN, minibatch=1, momentum=0.0, weight_decay=0.0),
+    lambda: LearnerRecipe(HeadKind.CWR, Mean.GLOBAL),
+    lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=127, through_features=False)),
+    lambda: replace(NO_REPLAY, classifier=replace(NO_REPLAY.classifier, front=Front.TRAINED)),
+    lambda: study(recipes=(NR_OD,), seeds=(0,)),
+]
+
+
+@pytest.mark.parametrize("make", RIGHT)
+def test_values_at_the_edge_are_right(make):
+    assert make() == make()
+
+
+def test_recipes_are_values():
+    with pytest.raises(FrozenInstanceError):
+        NR_GD.name = "other"  # pyright: ignore[reportAttributeAccessIssue]
+    assert replace(NR_GD) == NR_GD and hash(replace(NR_GD)) == hash(NR_GD)
+    assert replace(NR_GD, evaluate_every=2) != NR_GD
+
+
+def everything() -> Study:
+    """A study in which every optional field is given."""
+    classifier = ClassifierRecipe("mobilenet_v1", "conv5_4/dw", Front.FIRST, 0.5, Weights("w"), Renorm(0.02, r_max=3.0))
+    replay = ReplayRecipe(Source.GENERATED, Mode.NEGATIVE, 300, 32, False)
+    learner = LearnerRecipe(HeadKind.CWR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6), 64, 0.8, 5e-4)
+    arm = Recipe(
+        "all",
+        stream(image_size=32),
+        classifier,
+        Phase(1, 0.1, 0.2),
+        Phase(2, 0.0, 0.3),
+        replay,
+        generator(),
+        learner,
+        7,
+    )
+    bare = replace(arm, name="bare", classifier=replace(classifier, weights=None, renorm=None), learner=LearnerRecipe())
+    return Study("every", "Every field.", (arm, bare), (3, 1))
+
+
+@pytest.mark.parametrize("original", [*STUDIES, everything()], ids=lambda s: s.name)
+def test_a_study_comes_back_from_its_file(original, tmp_path):
+    path = tmp_path / "study.json"
+    path.write_bytes(dump_study(original))
+    assert read_study(path) == original
+    assert dump_study(read_study(path)) == dump_study(original)
+
+
+def edited(tmp_path: Path, place: str, value: Any) -> Path:
+    """The file of a study in which a user has set the field at `place`."""
+    content = json.loads(dump_study(DIGITS))
+    *way, last = place.split(".")
+    at = content
+    for part in way:
+        at = at[int(part)] if isinstance(at, list) else at[part]
+    at[last] = value
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "expected"),
+    [
+        # A field that there is not, at every depth.
+        ("colour", "red", "colour: Unexpected keyword argument"),
+        ("recipes.0.colour", "red", "recipes.0.colour: Unexpected keyword argument"),
+        ("recipes.0.stream.shuffle", True, "recipes.0.stream.shuffle: Unexpected keyword argument"),
+        ("recipes.0.classifier.depth", 3, "recipes.0.classifier.depth: Unexpected keyword argument"),
+        ("recipes.0.classifier.renorm.rmax", 3, "recipes.0.classifier.renorm.rmax: Unexpected keyword argument"),
+        ("recipes.0.first.lr", 0.1, "recipes.0.first.lr: Unexpected keyword argument"),
+        ("recipes.3.replay.size", 9, "recipes.3.replay.size: Unexpected keyword argument"),
+        ("recipes.4.generator.iteration", 9, "recipes.4.generator.iteration: Unexpected keyword argument"),
+        ("recipes.0.learner.lr", 9, "recipes.0.learner.lr: Unexpected keyword argument"),
+        # A wrong type.
+        ("seeds", 3, "seeds: Input should be a valid array"),
+        ("seeds", [0, "one"], "seeds.1: Input should be a valid integer"),
+        ("name", 5, "name: Input should be a valid string"),
+        ("recipes.1.first.epochs", "many", "recipes.1.first.epochs: Input should be a valid integer"),
+        ("recipes.1.first.epochs", 1.5, "recipes.1.first.epochs: Input should be a valid integer"),
+        ("recipes.1.following.lr_head", None, "recipes.1.following.lr_head: Input should be a valid number"),
+        (
+            "recipes.2.replay.through_features",
+            "maybe",
+            "recipes.2.replay.through_features: Input should be a valid bool",
+        ),
+        ("recipes.2.classifier", "small", "recipes.2.classifier: Input should be an object"),
+        # A wrong value: one that no enumeration knows, and ones that a recipe refuses.
+        ("recipes.5.replay.source", "dreams", "recipes.5.replay.source: Input should be 'none', 'original', "),
+        ("recipes.5.replay.mode", "neutral", "recipes.5.replay.mode: Input should be 'positive' or 'negative'"),
+        ("recipes.0.learner.head", "CWR", "recipes.0.learner.head: Input should be 'cwr*' or 'plain'"),
+        ("recipes.0.first.epochs", 0, "recipes.0.first: phase.epochs is 0: give 1 or more."),
+        (
+            "recipes.0.learner.momentum",
+            1,
+            "recipes.0.learner: learner.momentum is 1.0: give a number from 0 to below 1.",
+        ),
+        ("recipes.3.generator", {"epochs": 1}, "recipes.3: arm 'nr-od': generator has no effect"),
+        ("seeds", [1, 1], "study: study.seeds is (1, 1): give each seed once."),
+    ],
+)
+def test_a_mistake_in_the_file_is_told_with_its_field(place, value, expected, tmp_path):
+    path = edited(tmp_path, place, value)
+    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: {expected}')}"):
+        read_study(path)
+
+
+def test_a_missing_field_is_named(tmp_path):
+    content = json.loads(dump_study(DIGITS))
+    del content["recipes"][1]["stream"]["scenario"]
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"recipes\.1\.stream\.scenario: Field required"):
+        read_study(path)
+
+
+def test_fields_with_a_usual_value_may_be_left_out(tmp_path):
+    content = json.loads(dump_study(DIGITS))
+    for recipe in content["recipes"]:
+        del recipe["learner"], recipe["evaluate_every"]
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(content))
+    assert read_study(path) == DIGITS
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'"digits"'])
+def test_a_file_that_holds_no_study_is_named(content, tmp_path):
+    path = tmp_path / "study.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{re.escape(f'{path}: study: ')}"):
+        read_study(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    path = tmp_path / "none.json"
+    with pytest.raises(
+        UserError, match=rf"^there is no file {re.escape(str(path))}: give the path of a study\.json\.$"
+    ):
+        read_study(path)
