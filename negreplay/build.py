@@ -51,10 +51,24 @@ def read_study(path: Path) -> Study:
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}: give the path of a study.json.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "study"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path}: {place}: {reason}") from error
+        raise UserError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong in a study, with its place and the remedy."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "study"
+    match first["type"]:
+        case "value_error":
+            return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+        case "json_invalid":
+            return f"{first['msg']}: correct it there, or write it anew with `negreplay show NAME --json`."
+        case "missing":
+            return f"{place} is missing: add it."
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"{place} is no field that is known: correct its name, or remove it."
+        case _:
+            return f"{place} is {first['input']!r}: {first['msg'].lower()}."
 
 
 def dump_study(study: Study) -> bytes:

@@ -62,22 +62,26 @@ class Event(NamedTuple):
     row: Row | None
 
 
-def rehearse(cell: Cell) -> tuple[str, ...]:
-    """Builds all that the cell needs and lets it go, to refuse a wrong recipe before anything is written.
+def rehearse(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Builds all that the cells need and lets it go, to refuse a wrong recipe before anything is written.
 
     Returns:
-        The names of the classes.
+        The names of the classes of the first one.
 
     Raises:
-        UserError: data or weights are missing, or the recipe does not fit them.
+        UserError: data or weights are missing, or a recipe does not fit them.
     """
-    try:
-        return _build(cell)[0].names
-    except (RuntimeError, ValueError) as error:  # what torch says where shapes do not fit, or memory does not suffice
-        raise UserError(
-            f"arm {cell.recipe.name!r} cannot be built ({str(error).splitlines()[0]}): "
-            "make its classifier, generator and replay.memory fit the images."
-        ) from error
+    _data.cache_clear()  # images may have changed since an earlier run of this process
+    names: list[tuple[str, ...]] = []
+    for cell in cells:
+        try:
+            names.append(_build(cell)[0].names)
+        except (RuntimeError, ValueError) as error:  # torch's, where shapes do not fit or memory does not suffice
+            raise UserError(
+                f"arm {cell.recipe.name!r} cannot be built ({str(error).splitlines()[0]}): "
+                "make its classifier, generator and replay.memory fit the images."
+            ) from error
+    return names[0]
 
 
 def learn_cell(cell: Cell) -> Iterator[Event]:
@@ -162,6 +166,7 @@ def _data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
 
 def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     """Encodes all images that the cells will need, so that several processes do not encode the same ones at once."""
+    _data.cache_clear()  # images may have changed since an earlier run of this process
     prepared = set()
     for cell in filter(_storable, cells):
         recipe = cell.recipe

@@ -7,12 +7,11 @@ import json
 import os
 import shlex
 import sys
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import tyro
 from rich.console import Console
@@ -21,9 +20,6 @@ from rich.table import Table
 from negreplay.errors import UserError
 from negreplay.recipe import Study
 from negreplay.recipes import STUDIES
-
-if TYPE_CHECKING:
-    from negreplay.run import Run
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,7 @@ class RunCommand:
     def __call__(self, console: Console) -> None:
         study = _select(_study(self.study), self.arms, self.seeds)
         from negreplay.cell import Places
+        from negreplay.display import learn_and_report
         from negreplay.optimize import Device
         from negreplay.run import start
 
@@ -62,7 +59,7 @@ class RunCommand:
         device = Device(self.device, self.precision)
         places = Places(self.data.absolute(), self.weights.absolute(), store, device)
         jobs = self.jobs or (1 if self.device != "cpu" else min(4, os.cpu_count() or 1))
-        _learn(start(folder, study, places, jobs, _command()), console)
+        learn_and_report(start(folder, study, places, jobs, _command()), console)
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,10 @@ class ResumeCommand:
     """Folder of the run."""
 
     def __call__(self, console: Console) -> None:
+        from negreplay.display import learn_and_report
         from negreplay.run import reopen
 
-        _learn(reopen(self.folder), console)
+        learn_and_report(reopen(self.folder), console)
 
 
 @dataclass(frozen=True)
@@ -124,6 +122,7 @@ class ReportCommand:
     """Print the numbers as JSON."""
 
     def __call__(self, console: Console) -> None:
+        from negreplay.display import conclude
         from negreplay.results.report import to_json
         from negreplay.run import reopen, report
 
@@ -132,7 +131,7 @@ class ReportCommand:
         if self.json:
             print(json.dumps(to_json(run.study, rows), indent=2))
         else:
-            _conclude(run, console)
+            conclude(run, console)
 
 
 COMMANDS = {
@@ -216,26 +215,3 @@ def _unused(folder: Path) -> Path:
     while free.exists():
         free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
     return free
-
-
-def _learn(run: "Run", console: Console) -> None:
-    from negreplay.display import show
-    from negreplay.run import learn, progress_of, report
-
-    try:
-        with closing(learn(run)) as events:
-            show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
-    except KeyboardInterrupt:
-        print(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.", file=sys.stderr)
-        sys.exit(130)
-    report(run)
-    _conclude(run, console)
-
-
-def _conclude(run: "Run", console: Console) -> None:
-    from negreplay.results.metrics import summarise
-    from negreplay.results.table import terminal_table
-    from negreplay.run import rows_of
-
-    console.print(terminal_table(summarise(rows_of(run.folder, run.study), run.study), run.study))
-    console.print(f"report: {run.folder / 'report.html'}")

@@ -1,6 +1,9 @@
-"""The live display of a run, and its plain lines where there is no terminal."""
+"""What is shown of a run: a live display, plain lines where there is no terminal, and the table at the end."""
 
+import shlex
+import sys
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -15,6 +18,9 @@ from rich.progress import (
 )
 
 from negreplay.cell import Event
+from negreplay.results.metrics import summarise
+from negreplay.results.table import terminal_table
+from negreplay.run import Run, learn, progress_of, report, rows_of
 
 
 @dataclass
@@ -23,6 +29,24 @@ class Seen:
 
     bar: TaskID
     accuracy: str = "-"
+
+
+def learn_and_report(run: Run, console: Console) -> None:
+    """Learns what is left of a run, writes its report and prints its table; Ctrl-C ends it with a hint."""
+    try:
+        with closing(learn(run)) as events:
+            show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
+    except KeyboardInterrupt:
+        print(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.", file=sys.stderr)
+        sys.exit(130)
+    report(run)
+    conclude(run, console)
+
+
+def conclude(run: Run, console: Console) -> None:
+    """Prints the table of what a run has reached, and where its report is."""
+    console.print(terminal_table(summarise(rows_of(run.folder, run.study), run.study), run.study))
+    console.print(f"report: {run.folder / 'report.html'}")
 
 
 def show(events: Iterable[Event], console: Console, finished: float, runs: int) -> None:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -68,8 +69,7 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
     _check_device(places.device)
-    names = [rehearse(Cell(recipe, study.seeds[0], Path(), places)) for recipe in study.recipes]
-    classes = names[0]
+    classes = rehearse(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
     settings = {"command": command, "machine": machine(), "jobs": jobs, "classes": classes, "places": asdict(places)}
     made = not folder.exists()
     try:
@@ -113,7 +113,7 @@ def rows_of(folder: Path, study: Study) -> list[Row]:
 def progress_of(run: Run) -> float:
     """How much has been learned, in runs of one arm with one seed."""
     positions = [read_position(cell.checkpoint) for cell in run.cells()]
-    return sum(p.learned / p.rows[0].experiences for p in positions if p.rows)
+    return sum((p.learned / p.rows[0].experiences for p in positions if p.rows), start=0.0)
 
 
 def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
@@ -169,7 +169,7 @@ def _in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
     try:
-        with _interrupts_ignored():
+        with _interrupts_held():
             learning = {pool.submit(_work, cell) for cell in cells}
         while learning or not events.empty():
             with suppress(Empty):
@@ -192,16 +192,19 @@ def _in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes made within never see Ctrl-C, which a terminal sends to all of them: the first one ends the others."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set, and only it receives, a signal
+def _interrupts_held() -> Iterator[None]:
+    """Processes made within never see Ctrl-C, which a terminal sends to all of them: the first one ends the others.
+
+    They inherit that it is blocked, from before their first line; here it waits until the block ends.
+    """
+    if sys.platform == "win32":
+        yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _events: "multiprocessing.Queue[Event]"

@@ -136,9 +136,9 @@ class Negreplay:
         try:
             cli.main()
             code = 0
-        except SystemExit as exit:
-            assert isinstance(exit.code, int)
-            code = exit.code
+        except SystemExit as left:
+            assert isinstance(left.code, int)
+            code = left.code
         return Outcome(code, *self.capfd.readouterr())
 
 

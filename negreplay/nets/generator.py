@@ -83,15 +83,31 @@ def generator_loss(
     return reconstruction + beta * divergence / latents[0].numel() + eta * F.cross_entropy(logits, labels)
 
 
+class _BatchNorm(nn.BatchNorm2d):
+    """Batch norm of vectors or maps, for which a minibatch of one is no mistake: it is normalised as in evaluation."""
+
+    def forward(self, input: Float[Tensor, "n c *place"]) -> Float[Tensor, "n c *place"]:  # noqa: A002
+        training = self.training and len(input) > 1
+        statistics = self.running_mean, self.running_var
+        return F.batch_norm(input, *statistics, self.weight, self.bias, training, eps=self.eps)
+
+
+class _Rectify(nn.Module):
+    """A ReLU whose gradient is never blocked: an output that is zero where it should not be can still grow."""
+
+    def forward(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
+        return x + (x.relu() - x).detach()
+
+
 def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
     size = math.prod(latent)
-    encoder = nn.Sequential(
-        nn.Flatten(), nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, wanted)
-    )
-    decoder = nn.Sequential(
-        nn.Linear(given, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size), nn.ReLU()
-    )
-    return encoder, decoder.append(nn.Unflatten(1, latent))
+
+    def hidden(inputs: int) -> list[nn.Module]:
+        return [nn.Linear(inputs, width), _BatchNorm(width), nn.ReLU()]
+
+    encoder = nn.Sequential(nn.Flatten(), *hidden(size), *hidden(width), nn.Linear(width, wanted))
+    decoder = nn.Sequential(*hidden(given), *hidden(width), nn.Linear(width, size), nn.Unflatten(1, latent))
+    return encoder, decoder.append(_Rectify())
 
 
 def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
@@ -102,21 +118,23 @@ def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple
         )
     channels, height, across = latent
     small = (width, height // 4, across // 4)
+
+    def hidden(layer: nn.Module) -> list[nn.Module]:
+        return [layer, _BatchNorm(width), nn.ReLU()]
+
     encoder = nn.Sequential(
-        nn.Conv2d(channels, width, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(width, width, 3, stride=2, padding=1),
-        nn.ReLU(),
+        *hidden(nn.Conv2d(channels, width, 3, stride=2, padding=1)),
+        *hidden(nn.Conv2d(width, width, 3, stride=2, padding=1)),
         nn.Flatten(),
         nn.Linear(math.prod(small), wanted),
     )
     decoder = nn.Sequential(
         nn.Linear(given, math.prod(small)),
-        nn.ReLU(),
         nn.Unflatten(1, small),
-        nn.ConvTranspose2d(width, width, 4, stride=2, padding=1),
+        _BatchNorm(width),
         nn.ReLU(),
+        *hidden(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)),
         nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
-        nn.ReLU(),
+        _Rectify(),
     )
     return encoder, decoder

@@ -26,16 +26,34 @@ NC = Recipe(
     name="no-replay",
     stream=StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5, image_size=128),
     classifier=ClassifierRecipe("mobilenet_v1", "conv5_4/dw", weights=MOBILENET),
-    first=Phase(epochs=4, lr_features=1e-3, lr_head=1e-2),
-    following=Phase(epochs=4, lr_features=1e-4, lr_head=1e-2),
+    first=Phase(epochs=4, lr_features=1e-3, lr_head=0.1),
+    following=Phase(epochs=4, lr_features=2e-5, lr_head=0.1),
 )
 NIC = replace(
     NC,
     stream=StreamRecipe("cifar50", Scenario.NIC, first_classes=10, parts=8, image_size=128),
     evaluate_every=10,
 )
-NC_GENERATOR = GeneratorRecipe(body="conv", width=128, first_iterations=752, iterations=424)
+NC_GENERATOR = GeneratorRecipe(body="conv", width=128, beta=1.0, eta=0.1, first_iterations=752, iterations=424)
 NIC_GENERATOR = replace(NC_GENERATOR, first_iterations=96, iterations=20)
 
 CIFAR50_NC = Study("cifar50-nc", "50 classes of photographs, 10 then 8 x 5 new ones.", six_arms(NC, 250, NC_GENERATOR))
 CIFAR50_NIC = Study("cifar50-nic", "50 classes, one eighth of one class at a time.", six_arms(NIC, 50, NIC_GENERATOR))
+
+
+def pooled(no_replay: Recipe) -> Recipe:
+    """The same stream with the replay layer at the pooled features: nothing but the head is left to learn."""
+    phase = Phase(epochs=10, lr_features=0.0, lr_head=0.1)
+    classifier = replace(no_replay.classifier, replay_layer="pool", renorm=None)
+    return replace(no_replay, classifier=classifier, first=phase, following=phase)
+
+
+POOLED_NC_GENERATOR = replace(NC_GENERATOR, body="dense", width=512)
+POOLED_NIC_GENERATOR = replace(NIC_GENERATOR, body="dense", width=512)
+
+CIFAR50_NC_POOLED = Study(
+    "cifar50-nc-pooled", "The same, replaying pooled features.", six_arms(pooled(NC), 250, POOLED_NC_GENERATOR)
+)
+CIFAR50_NIC_POOLED = Study(
+    "cifar50-nic-pooled", "The same, replaying pooled features.", six_arms(pooled(NIC), 50, POOLED_NIC_GENERATOR)
+)

@@ -1,11 +1,13 @@
-"""The embedded default: scikit-learn's handwritten digits, two new classes at a time, in under two minutes."""
+"""The embedded default: scikit-learn's handwritten digits, four classes and then one at a time."""
 
 from negreplay.recipe import (
     ClassifierRecipe,
     Front,
     GeneratorRecipe,
+    LearnerRecipe,
     Phase,
     Recipe,
+    Renorm,
     Scenario,
     StreamRecipe,
     Study,
@@ -14,16 +16,16 @@ from negreplay.recipes.arms import six_arms
 
 NO_REPLAY = Recipe(
     name="no-replay",
-    stream=StreamRecipe(data="digits", scenario=Scenario.NC, first_classes=2, classes=1),
-    classifier=ClassifierRecipe(backbone="small", replay_layer="conv2", front=Front.FIRST),
-    first=Phase(epochs=10, lr_features=0.05, lr_head=0.05),
-    following=Phase(epochs=10, lr_features=0.005, lr_head=0.05),
+    stream=StreamRecipe("digits", Scenario.NC, first_classes=4, classes=1),
+    classifier=ClassifierRecipe("small", "conv2", front=Front.FIRST, renorm=Renorm(first_momentum=0.1)),
+    first=Phase(epochs=20, lr_features=0.05, lr_head=0.05),
+    following=Phase(epochs=10, lr_features=0.001, lr_head=0.1),
+    learner=LearnerRecipe(minibatch=32),
 )
-GENERATOR = GeneratorRecipe(body="dense", width=256, latent_dim=32, first_iterations=300, iterations=150)
-
+GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=1.0, eta=0.1, first_iterations=300, iterations=100)
 
 DIGITS = Study(
     name="digits",
-    summary="Ten handwritten digits, 8 x 8 pixels: two classes, then one at a time.",
-    recipes=six_arms(NO_REPLAY, 100, GENERATOR),
+    summary="Handwritten digits of 8 x 8 pixels: four classes, then one at a time.",
+    recipes=six_arms(NO_REPLAY, 50, GENERATOR),
 )

@@ -1,0 +1,232 @@
+"""A run that is killed or stopped, at any moment, goes on from there and ends with the same numbers to the bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from tiny import Negreplay, command, digits, environment, file_of, numbers, spawned, unfinished
+
+from negreplay.cell import Places
+from negreplay.checkpoint import read_position
+from negreplay.errors import UserError
+from negreplay.run import learn, progress_of, reopen, start
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these signals are POSIX's")
+
+STUDY = digits("no-replay", "nr-gd", iterations=25)
+PATIENCE = 120.0
+"""Seconds after which a test gives up; on an idle machine none takes ten."""
+
+
+@pytest.fixture
+def negreplay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Negreplay:
+    monkeypatch.chdir(tmp_path)
+    return Negreplay(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    run = start(folder, STUDY, places(folder), 1, "negreplay run")
+    # Sums are rounded otherwise on more threads: as many as each of two processes takes.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    list(learn(run))
+    torch.set_num_threads(threads)
+    report(run)
+    return folder
+
+
+def places(folder: Path) -> Places:
+    return Places(folder / "data", folder / "weights", None)
+
+
+def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
+    """Returns as soon as something is so; fails if the process ends before."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, f"it ended too early: {process.communicate()}"
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.001)
+
+
+def alive(group: int) -> list[str]:
+    """The processes of a group that are no mere entries of the process table."""
+    listed = subprocess.run([XX
+
+@contextmanager
+def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
+    """A command in a process group of its own, as a terminal starts it; nothing of it survives the test."""
+    process = subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    try:
+        with process:
+            yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def gone(group: int) -> bool:
+    """Whether all processes of a group have ended within ten seconds."""
+    end = time.monotonic() + 10
+    while alive(group):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize(("arm", "learned"), [("no-replay", 1), ("nr-gd", 1), ("nr-gd", 2)])
+def test_a_killed_run_resumes_to_the_bit(negreplay: Negreplay, arm: str, learned: int):
+    """It is killed as soon as an arm has learned so many experiences, in the midst of the next one."""
+    checkpoint = Path(f"out/checkpoints/{arm}-0.safetensors")
+    expected = uninterrupted(negreplay)
+    with started("run", file_of(STUDY, Path()), "--out", "out", "--jobs", 1) as process:
+        wait_for(lambda: read_position(checkpoint).learned >= learned, process)
+        time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and not Path("out/results.csv").exists()
+    written = progress_of(reopen(Path("out")))
+    assert 0 < written < 2
+    assert negreplay("resume", "out").code == 0
+    assert numbers(Path("out")) == expected and len(expected) == 6
+    assert Path("out/report.html").exists()
+
+
+DYING = """
+import os, resource, signal, sys
+from negreplay.cli import main
+
+def die_before_renaming(event, args):
+    if event == "os.rename" and str(args[1]).endswith("nr-gd-0.safetensors"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if sys.argv[1] == "renaming":
+    sys.addaudithook(die_before_renaming)
+else:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.argv[:2] = ["negreplay"]
+main()
+"""
+"""The command, killed by the system when a file grows beyond a limit, or just before a whole file gets its name."""
+
+
+@pytest.mark.parametrize("moment", ["writing", "renaming"])
+def test_a_run_killed_in_the_midst_of_a_checkpoint_resumes_to_the_bit(negreplay: Negreplay, moment: str):
+    expected = uninterrupted(negreplay)
+    small, large = (Path(f"whole/checkpoints/{arm}-0.safetensors").stat().st_size for arm in ("no-replay", "nr-gd"))
+    assert small < large / 2, "only the checkpoint with a generator exceeds the limit"
+    die = [sys.executable, "-c", DYING, str(large // 2) if moment == "writing" else "renaming"]
+    run = ["run", str(file_of(STUDY, Path())), "--out", "out", "--jobs", "1"]
+    died = subprocess.run([*die, *run], capture_output=True, text=True, env=environment())
+    assert died.returncode == -(signal.SIGXFSZ if moment == "writing" else signal.SIGKILL), died.stderr
+    (left,) = unfinished(Path("out"))
+    part = Path("out/checkpoints", left).stat().st_size
+    assert part == (large // 2 if moment == "writing" else large)
+    assert {path.name for path in Path("out/checkpoints").iterdir()} == {"no-replay-0.safetensors", left}
+    assert negreplay("resume", "out").code == 0
+    assert numbers(Path("out")) == expected
+    assert not unfinished(Path("out"))
+
+
+def test_several_processes_killed_with_the_first_one_resume_to_the_bit(tmp_path: Path):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    file = file_of(STUDY, tmp_path)
+    assert spawned("run", file, "--out", whole, "--jobs", 2).code == 0
+    with started("run", file, "--out", out, "--jobs", 2) as process:
+        wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
+        process.kill()
+        assert gone(process.pid), f"these go on without the first one: {alive(process.pid)}"
+    assert progress_of(reopen(out)) < 2
+    assert spawned("resume", out) == (0, *spawned("resume", out)[1:])
+    assert numbers(out) == numbers(whole) and (out / "report.html").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_ends_it_with_a_hint(tmp_path: Path, jobs: int):
+    out = tmp_path / "out"
+    with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", jobs) as process:
+        wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130
+        assert err == f"stopped; `negreplay resume {out}` goes on.\n"
+        assert gone(process.pid), f"these go on without the first one: {alive(process.pid)}"
+    assert not unfinished(out) and 0 < progress_of(reopen(out)) < 2
+
+
+def test_ctrl_c_while_processes_start_is_as_quiet(tmp_path: Path):
+    out = tmp_path / "out"
+    with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", 2) as process:
+        wait_for(lambda: len(alive(process.pid)) >= 3, process)
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130
+        assert err == f"stopped; `negreplay resume {out}` goes on.\n"
+        assert gone(process.pid), f"these go on without the first one: {alive(process.pid)}"
+
+
+def test_a_process_killed_from_outside_is_said_in_a_sentence(tmp_path: Path):
+    out = tmp_path / "out"
+    with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", 2) as process:
+        wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
+        workers = subprocess.run(["ps", "-A", "-o", "ppid=,pid=,args="], capture_output=True, text=True).stdout
+        found = [line.split(maxsplit=2) for line in workers.splitlines()]
+        children = [int(pid) for parent, pid, args in found if int(parent) == process.pid and "spawn_main" in args]
+        os.kill(children[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 2
+        assert err == (
+            "negreplay: the process of an arm was killed from outside, perhaps for want of memory: "
+            "free some, then `negreplay resume` the run.\n"
+        )
+        assert gone(process.pid)
+
+
+# The library beneath the command line
+
+
+def test_closing_what_learns_stops_it_between_two_steps(tmp_path: Path):
+    run = start(tmp_path / "out", STUDY, places(tmp_path), 1, "negreplay run")
+    events = learn(run)
+    seen = [next(events) for _ in range(3)]
+    events.close()
+    assert [event.step.done for event in seen if event.step] == [1, 2, 3]
+    assert progress_of(run) == 0
+    assert not (tmp_path / "out" / "checkpoints").exists()
+
+
+def test_a_run_reopens_as_it_was_started(tmp_path: Path):
+    run = start(tmp_path / "out", STUDY, places(tmp_path), 1, "negreplay run")
+    assert reopen(tmp_path / "out") == run
+
+
+def test_a_run_learns_one_cell_for_each_seed_and_arm(tmp_path: Path):
+    run = start(tmp_path / "out", STUDY, places(tmp_path), 1, "negreplay run")
+    list(learn(run))
+    assert progress_of(run) == len(run.cells()) == 2
+    assert {cell.checkpoint.name for cell in run.cells()} == {
+        path.name for path in (tmp_path / "out" / "checkpoints").iterdir()
+    }
+
+
+def test_nothing_is_written_for_a_run_that_cannot_start(tmp_path: Path):
+    for jobs in (0, -1):
+        with pytest.raises(UserError, match=f"--jobs is {jobs}"):
+            start(tmp_path / "out", STUDY, places(tmp_path), jobs, "negreplay run")
+    assert not list(tmp_path.iterdir())
