@@ -20,21 +20,31 @@ from safetensors.torch import save_file
 from negreplay import cli
 from negreplay.build import dump_study
 from negreplay.nets.mobilenet import MobileNetV1
-from negreplay.recipe import ClassifierRecipe, Recipe, Scenario, StreamRecipe, Study, Weights
+from negreplay.recipe import (
+    ClassifierRecipe,
+    GeneratorRecipe,
+    LearnerRecipe,
+    Phase,
+    Recipe,
+    Scenario,
+    StreamRecipe,
+    Study,
+    Weights,
+)
 from negreplay.recipes.arms import six_arms
-from negreplay.recipes.digits import GENERATOR, NO_REPLAY
+from negreplay.recipes.digits import NO_REPLAY
 
 MACHINE = ("train_seconds", "generator_seconds", "evaluate_seconds", "peak_bytes")
 """Columns of results.csv that no two runs share."""
+PHASES = {"first": Phase(1, lr_features=0.05, lr_head=0.05), "following": Phase(1, lr_features=0.005, lr_head=0.05)}
 CLASSES = ("cat", "dog", "eel")
 
 
 def digits(*arms: str, iterations: int = 3, **changes: Any) -> Study:
     """A study of some arms of the digits study: 4 classes, then 3 and 3; one epoch each. `changes` go to all arms."""
     stream = replace(NO_REPLAY.stream, first_classes=4, classes=3)
-    first, following = replace(NO_REPLAY.first, epochs=1), replace(NO_REPLAY.following, epochs=1)
-    base = replace(NO_REPLAY, **({"stream": stream, "first": first, "following": following} | changes))
-    generator = replace(GENERATOR, epochs=None, first_iterations=iterations, iterations=iterations)
+    base = replace(NO_REPLAY, **({"stream": stream, "learner": LearnerRecipe()} | PHASES | changes))
+    generator = GeneratorRecipe(width=256, latent_dim=32, first_iterations=iterations, iterations=iterations)
     return _study(base, 30, generator, arms)
 
 
@@ -44,14 +54,14 @@ def photographs(*arms: str, **changes: Any) -> Study:
         NO_REPLAY,
         stream=StreamRecipe("pets", Scenario.NC, first_classes=1, classes=1, image_size=32),
         classifier=ClassifierRecipe("mobilenet_v1", "conv3_1/dw", width=0.125),
-        first=replace(NO_REPLAY.first, epochs=1),
-        following=replace(NO_REPLAY.following, epochs=1),
+        learner=LearnerRecipe(),
+        **PHASES,
     )
-    generator = replace(GENERATOR, body="conv", width=8, epochs=None, first_iterations=2, iterations=2)
+    generator = GeneratorRecipe("conv", width=8, first_iterations=2, iterations=2)
     return _study(replace(base, **changes), 4, generator, arms)
 
 
-def _study(base: Recipe, memory: int, generator: Any, arms: tuple[str, ...]) -> Study:
+def _study(base: Recipe, memory: int, generator: GeneratorRecipe, arms: tuple[str, ...]) -> Study:
     chosen = tuple(recipe for recipe in six_arms(base, memory, generator) if not arms or recipe.name in arms)
     assert not arms or len(chosen) == len(arms)
     return Study("tiny", "A study that takes a second.", chosen, seeds=(0,))
@@ -139,7 +149,8 @@ class Negreplay:
         except SystemExit as left:
             assert isinstance(left.code, int)
             code = left.code
-        return Outcome(code, *self.capfd.readouterr())
+        captured = self.capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
 
 
 def numbers(run: Path) -> list[dict[str, str]]:

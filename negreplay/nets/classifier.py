@@ -68,7 +68,8 @@ class Classifier(nn.Module):
 
     def latents(self, batch: Batch) -> Float[Tensor, "n *latent"]:
         """The latents of a minibatch, those of replayed patterns last."""
-        latents = batch.current if batch.encoded else self.encode(batch.current)
+        # In one memory format, wherever they come from: in another one convolutions round otherwise.
+        latents = (batch.current if batch.encoded else self.encode(batch.current)).contiguous()
         return torch.cat([latents, batch.replay]) if len(batch.replay) else latents
 
     def forward(self, batch: Batch, stop: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n classes"]:

@@ -26,8 +26,8 @@ NC = Recipe(
     name="no-replay",
     stream=StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5, image_size=128),
     classifier=ClassifierRecipe("mobilenet_v1", "conv5_4/dw", weights=MOBILENET),
-    first=Phase(epochs=4, lr_features=1e-3, lr_head=0.1),
-    following=Phase(epochs=4, lr_features=2e-5, lr_head=0.1),
+    first=Phase(epochs=6, lr_features=1e-3, lr_head=0.05),
+    following=Phase(epochs=6, lr_features=2e-5, lr_head=0.05),
 )
 NIC = replace(
     NC,
@@ -43,8 +43,8 @@ CIFAR50_NIC = Study("cifar50-nic", "50 classes, one eighth of one class at a tim
 
 def pooled(no_replay: Recipe) -> Recipe:
     """The same stream with the replay layer at the pooled features: nothing but the head is left to learn."""
-    phase = Phase(epochs=10, lr_features=0.0, lr_head=0.1)
-    classifier = replace(no_replay.classifier, replay_layer="pool", renorm=None)
+    phase = Phase(epochs=6, lr_features=0.0, lr_head=0.05)
+    classifier = replace(no_replay.classifier, replay_layer="pool")
     return replace(no_replay, classifier=classifier, first=phase, following=phase)
 
 

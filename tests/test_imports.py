@@ -1,0 +1,112 @@
+"""Imports go down only, and the light modules stay light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import negreplay
+
+PACKAGE = Path(negreplay.__file__).parent
+BOTTOM = frozenset({"errors", "files", "memory", "recipe"})
+RESULTS = BOTTOM | {"results"}
+STREAMS = BOTTOM | {"patterns", "streams"}
+NETS = STREAMS | {"optimize", "nets"}
+LEARNERS = NETS | {"replay", "learners"}
+RUN = LEARNERS | RESULTS | {"build", "checkpoint", "cell", "run"}
+
+MAY_IMPORT = {
+    "errors": frozenset[str](),
+    "memory": frozenset[str](),
+    "files": frozenset({"errors"}),
+    "recipe": frozenset[str](),
+    "recipes": frozenset({"recipe", "recipes"}),
+    "patterns": BOTTOM,
+    "results": RESULTS,
+    "streams": STREAMS,
+    "optimize": BOTTOM | {"patterns"},
+    "nets": NETS,
+    "replay": NETS | {"replay"},
+    "learners": LEARNERS,
+    "checkpoint": RESULTS,
+    "build": LEARNERS,
+    "cell": RUN - {"cell", "run"},
+    "run": RUN - {"run"},
+    "display": RUN,
+    "cli": RUN | {"recipes", "display"},
+    "__main__": frozenset({"cli"}),
+}
+"""For each room (a module or a folder of modules) the rooms from which it may import."""
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+
+
+def room(name: str) -> str:
+    """`negreplay.nets.heads` is in `nets`."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """The modules that a piece of code imports, also within functions, but for types' sake only."""
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            for other in node.orelse:
+                yield from imported(other)
+        case ast.Import():
+            yield from (alias.name for alias in node.names)
+        case ast.ImportFrom():
+            assert node.level == 0 and node.module, "modules are imported by their whole names"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from imported(child)
+
+
+def imports_of(path: Path) -> set[str]:
+    return set(imported(ast.parse(path.read_text())))
+
+
+def test_the_table_knows_every_room():
+    rooms = {path.name if path.is_dir() else path.stem for path in PACKAGE.iterdir() if path.name[0] not in "._"}
+    assert rooms | {"__main__"} == MAY_IMPORT.keys()
+
+
+def test_the_table_has_no_circle():
+    order = list(MAY_IMPORT)
+    for name, below in MAY_IMPORT.items():
+        above = [other for other in below if order.index(other) > order.index(name)]
+        assert not above, f"{name} may import {above}, which may import it"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path != PACKAGE / "__init__.py"], ids=str)
+def test_imports_go_down_only(path: Path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    here = parts[0]
+    for name in sorted(imports_of(path)):
+        if name.split(".")[0] == "negreplay":
+            assert room(name) in MAY_IMPORT[here], f"{path.name} in {here} imports {name}"
+
+
+@pytest.mark.parametrize("path", [f for f, name in zip(FILES, NAMES, strict=True) if name.startswith("recipe")])
+def test_recipes_need_nothing_but_the_standard_library(path: Path):
+    for name in imports_of(path):
+        top = name.split(".")[0]
+        assert top in sys.stdlib_module_names or room(name) in ("recipe", "recipes"), name
+
+
+def test_what_is_for_types_only_does_not_count():
+    code = "if TYPE_CHECKING:\n    import a\nelse:\n    import b\ndef f():\n    from c import d"
+    assert set(imported(ast.parse(code))) == {"b", "c.d"}
+
+
+@pytest.mark.parametrize("module", ["negreplay", "negreplay.cli", "negreplay.recipes", "negreplay.__main__"])
+def test_heavy_libraries_wait_until_they_are_needed(module: str):
+    code = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert module in loaded
+    heavy = {"torch", "numpy", "pydantic", "matplotlib", "PIL", "sklearn", "safetensors", "jinja2"}
+    assert not heavy & set(loaded)
