@@ -58,17 +58,18 @@ def _explain(error: ValidationError) -> str:
     """The first thing that is wrong in a study, with its place and the remedy."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "study"
+    reason = f"{place}: {first['msg'].removeprefix('Value error, ')}"
     match first["type"]:
         case "value_error":
-            return f"{place}: {first['msg'].removeprefix('Value error, ')}"
+            return reason
         case "json_invalid":
-            return f"{first['msg']}: correct it there, or write it anew with `negreplay show NAME --json`."
+            return f"{reason}: correct it there, or write it anew with `negreplay show NAME --json`."
         case "missing":
-            return f"{place} is missing: add it."
+            return f"{reason}: add it."
         case "extra_forbidden" | "unexpected_keyword_argument":
-            return f"{place} is no field that is known: correct its name, or remove it."
+            return f"{reason}: correct its name, or remove it."
         case _:
-            return f"{place} is {first['input']!r}: {first['msg'].lower()}."
+            return f"{reason}: it is {first['input']!r}."
 
 
 def dump_study(study: Study) -> bytes:
@@ -140,9 +141,9 @@ def build_learner(
         classifier = Classifier(front, back, head, recipe.classifier.front is Front.BLOCKED)
         if recipe.classifier.renorm is not None:
             renormalise(classifier, recipe.classifier.renorm)
+        classifier.to(device.name)  # what is trained; what is recalled stays in main memory, as data does
         source = build_source(recipe, tuple(latent.shape[1:]), classes, device, rng)
-        learner = LatentReplay(classifier, source, build_penalty(recipe, classifier), recipe, device, rng)
-    return learner.to(device.name)
+        return LatentReplay(classifier, source, build_penalty(recipe, classifier), recipe, device, rng)
 
 
 def build_head(recipe: LearnerRecipe, features: int, classes: int, mode: Mode) -> ConsolidatedHead | PlainHead:
@@ -169,7 +170,7 @@ def build_source(
         case Source.GENERATED:
             assert spec is not None, "Recipe demands a generator for generated replay"
             generator = Generator(latent, classes, spec.latent_dim, spec.body, spec.width)
-            return Generated(generator, memory, spec, device, rng)
+            return Generated(generator.to(device.name), memory, spec, device, rng)
 
 
 def build_penalty(recipe: Recipe, classifier: Classifier) -> Penalty:

@@ -148,7 +148,7 @@ def evaluate(learner: LatentReplay, stream: Stream, cell: Cell, index: int, cloc
 
 
 def _due(index: int, experiences: int, every: int) -> bool:
-    return (index + 1) % every == 0 or index == experiences - 1 or index == 0
+    return (index + 1) % every == 0 or index == experiences - 1
 
 
 def _constant(learner: LatentReplay) -> frozenset[str]:
@@ -194,10 +194,10 @@ def _stored(cell: Cell, stream: Stream, learner: LatentReplay) -> Generator[Even
     learner.eval()
     assert cell.places.store is not None, "only a storable cell comes here"
     store = LatentStore(cell.places.store)
-    front, device = fingerprint(learner.classifier.front), cell.places.device.name
+    front = fingerprint(learner.classifier.front)
 
     def encode(images: Tensor) -> Tensor:
-        return learner.classifier.encode(images.to(device)).cpu()
+        return learner.classifier.encode(images).cpu()
 
     found: list[Data] = []
     for data in (stream.train, stream.test):

@@ -7,6 +7,8 @@ torch, so listing and showing recipes is instant; `negreplay.build` turns these 
 Every class validates itself: a wrong value raises `ValueError` with a sentence that names the field and the remedy.
 """
 
+import math
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -66,6 +68,12 @@ def _check(condition: bool, sentence: str) -> None:
         raise ValueError(sentence)
 
 
+def _at_least(low: int, values: object, part: str, *names: str) -> None:
+    for name in names:
+        value = getattr(values, name)
+        _check(value is None or low <= value < math.inf, f"{part}.{name} is {value}: give {low} or more.")
+
+
 class _Strict:
     """A field that a class does not know is an error when a recipe is read from JSON (see `negreplay.build`)."""
 
@@ -89,13 +97,10 @@ class StreamRecipe(_Strict):
     image_size: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self.first_classes >= 1, f"stream.first_classes is {self.first_classes}: give 1 or more.")
-        _check(self.classes >= 1, f"stream.classes is {self.classes}: give 1 or more.")
-        _check(self.parts >= 1, f"stream.parts is {self.parts}: give 1 or more.")
+        _at_least(1, self, "stream", "first_classes", "classes", "parts")
         many_parts = self.scenario is Scenario.NC or self.parts >= 2
         _check(many_parts, f"stream.parts is {self.parts}: {self.scenario} needs 2 or more.")
-        size = self.image_size
-        _check(size is None or size >= 8, f"stream.image_size is {size}: give 8 pixels or more, or null.")
+        _at_least(8, self, "stream", "image_size")
 
 
 @dataclass(frozen=True)
@@ -138,8 +143,8 @@ class Renorm(_Strict):
         for name in ("first_momentum", "momentum"):
             value = getattr(self, name)
             _check(0 <= value <= 1, f"renorm.{name} is {value}: give a number from 0 to 1.")
-        _check(self.r_max >= 1, f"renorm.r_max is {self.r_max}: give 1 or more.")
-        _check(self.d_max >= 0, f"renorm.d_max is {self.d_max}: give 0 or more.")
+        _at_least(1, self, "renorm", "r_max")
+        _at_least(0, self, "renorm", "d_max", "opening")
 
 
 @dataclass(frozen=True)
@@ -169,10 +174,8 @@ class Phase(_Strict):
     lr_head: float
 
     def __post_init__(self) -> None:
-        _check(self.epochs >= 1, f"phase.epochs is {self.epochs}: give 1 or more.")
-        for name in ("lr_features", "lr_head"):
-            value = getattr(self, name)
-            _check(value >= 0, f"phase.{name} is {value}: give a learning rate of 0 or more.")
+        _at_least(1, self, "phase", "epochs")
+        _at_least(0, self, "phase", "lr_features", "lr_head")
 
 
 @dataclass(frozen=True)
@@ -195,8 +198,7 @@ class ReplayRecipe(_Strict):
             _check(self.memory == 0, "replay.memory is given, but replay.source is none: name a source or set it to 0.")
         else:
             _check(self.memory >= 1, f"replay.memory is {self.memory}: give 1 pattern or more, or source none.")
-        share = self.per_minibatch
-        _check(share is None or share >= 1, f"replay.per_minibatch is {share}: give 1 or more, or null.")
+        _at_least(1, self, "replay", "per_minibatch")
 
 
 @dataclass(frozen=True)
@@ -222,12 +224,8 @@ class GeneratorRecipe(_Strict):
 
     def __post_init__(self) -> None:
         _check(self.body in ("conv", "dense"), f"generator.body is {self.body!r}: give conv or dense.")
-        for name in ("width", "latent_dim", "minibatch"):
-            value = getattr(self, name)
-            _check(value >= 1, f"generator.{name} is {value}: give 1 or more.")
-        for name in ("beta", "eta", "lr"):
-            value = getattr(self, name)
-            _check(value >= 0, f"generator.{name} is {value}: give 0 or more.")
+        _at_least(1, self, "generator", "width", "latent_dim", "minibatch", "epochs", "first_iterations", "iterations")
+        _at_least(0, self, "generator", "beta", "eta", "lr")
         counted = self.first_iterations is not None and self.iterations is not None
         _check(
             counted != (self.epochs is not None) and (counted or self.first_iterations is self.iterations),
@@ -248,6 +246,9 @@ class SynapticIntelligence(_Strict):
     clip: float = 1e-3
     multiplier: float = 1.0
 
+    def __post_init__(self) -> None:
+        _at_least(0, self, "penalty", "strength", "clip", "multiplier")
+
 
 @dataclass(frozen=True)
 class LearnerRecipe(_Strict):
@@ -264,9 +265,9 @@ class LearnerRecipe(_Strict):
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
-        _check(self.minibatch >= 1, f"learner.minibatch is {self.minibatch}: give 1 or more.")
+        _at_least(1, self, "learner", "minibatch")
+        _at_least(0, self, "learner", "weight_decay")
         _check(0 <= self.momentum < 1, f"learner.momentum is {self.momentum}: give a number from 0 to below 1.")
-        _check(self.weight_decay >= 0, f"learner.weight_decay is {self.weight_decay}: give 0 or more.")
         plain_mean = self.head is HeadKind.CWR or self.mean is Mean.PER_CLASS
         _check(plain_mean, "learner.mean has no effect with the plain head: remove it, or take the cwr* head.")
 
@@ -287,7 +288,9 @@ class Recipe(_Strict):
 
     def __post_init__(self) -> None:
         arm, share = f"arm {self.name!r}: ", self.replay.per_minibatch
-        _check(self.evaluate_every >= 1, f"{arm}evaluate_every is {self.evaluate_every}: give 1 or more.")
+        plain = re.fullmatch(r"\w[\w.-]*", self.name) is not None  # it becomes the name of a file
+        _check(plain, f"{arm}name: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
+        _at_least(1, self, f"arm {self.name!r}", "evaluate_every")
         generated = self.replay.source is Source.GENERATED
         _check(generated or self.generator is None, f"{arm}generator has no effect: replay.source is not generated.")
         _check(not generated or self.generator is not None, f"{arm}replay.source is generated: describe the generator.")
@@ -313,7 +316,8 @@ class Study(_Strict):
     def __post_init__(self) -> None:
         _check(len(self.recipes) >= 1, "study.recipes is empty: give at least one arm.")
         _check(len(self.seeds) >= 1, "study.seeds is empty: give at least one seed.")
-        _check(min(self.seeds, default=0) >= 0, f"study.seeds is {self.seeds}: give numbers of 0 or more.")
+        inside = all(0 <= seed < 2**32 for seed in self.seeds)  # what NumPy takes
+        _check(inside, f"study.seeds is {self.seeds}: give numbers from 0 to 4294967295.")
         _check(len(set(self.seeds)) == len(self.seeds), f"study.seeds is {self.seeds}: give each seed once.")
         names = [recipe.name for recipe in self.recipes]
         _check(len(set(names)) == len(names), f"study.recipes has two arms of one name: {names}.")

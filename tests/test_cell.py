@@ -136,9 +136,9 @@ def test_an_experience_ends_with_an_event_that_has_a_row_where_it_was_due(tmp_pa
     (cell,) = cells(study, tmp_path, "a", False)
     ends: list[Event] = [event for event in learn_cell(cell) if event.step is None]
     assert [event.experience for event in ends] == list(range(7))
-    assert [event.experience for event in ends if event.row] == [0, 2, 5, 6], "the first, every third, the last"
+    assert [event.experience for event in ends if event.row] == [2, 5, 6], "every third, and the last"
     assert {event.experiences for event in ends} == {7}
-    assert [row.experience for row in read_position(cell.checkpoint).rows] == [0, 2, 5, 6]
+    assert [row.experience for row in read_position(cell.checkpoint).rows] == [2, 5, 6]
 
 
 def test_a_finished_cell_does_nothing(tmp_path: Path):

@@ -44,7 +44,8 @@ class LatentReplay(nn.Module):
     def learn(self, experience: Experience) -> Iterator[Step]:
         """One turn of Algorithm 2's loop; the numbers are its lines."""
         memory = self.source.recall()  # 6-12
-        counts, replayed = experience.counts, memory.counts(len(experience.counts))
+        counts = experience.counts.to(self.device.name)
+        replayed = memory.counts(len(counts)).to(self.device.name)
         head = self.classifier.head
         head.reset(counts, replayed)  # 14
         with blocked(self.source):  # 15-16

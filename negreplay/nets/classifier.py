@@ -49,9 +49,9 @@ class Classifier(nn.Module):
         return self
 
     def encode(self, images: Float[Tensor, "n *image"]) -> Float[Tensor, "n *latent"]:
-        """The latents of images; with a blocked front they carry no gradient."""
+        """The latents of images, wherever these are; with a blocked front they carry no gradient."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.blocked):
-            return self.front(_channels_last(images))
+            return self.front(_channels_last(images.to(self.blocked.device)))
 
     def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
         """What the back makes of latents."""

@@ -19,6 +19,7 @@ from negreplay.recipe import (
     Mode,
     Phase,
     Recipe,
+    Renorm,
     ReplayRecipe,
     Source,
     SynapticIntelligence,
@@ -309,7 +310,8 @@ def test_without_a_learning_rate_features_are_blocked_with_their_statistics(fron
 
 
 def test_batch_renormalisation_opens_in_the_first_experience(stream):
-    learner = build(replace(NO_REPLAY, classifier=replace(NO_REPLAY.classifier, front=Front.TRAINED)))
+    classifier = replace(NO_REPLAY.classifier, front=Front.TRAINED, renorm=Renorm())
+    learner = build(replace(NO_REPLAY, classifier=classifier))
     layers = [m for m in learner.classifier.modules() if isinstance(m, BatchRenorm2d)]
     learn(learner, stream[0])
     # One epoch of 12 images opens r_max by 4.1e-5 an image.
