@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test style check bench
 
 # torch is installed first and by itself, so that pip takes the version of the constraints file and nothing newer.
 .venv/installed: pyproject.toml constraints.txt
@@ -15,14 +15,18 @@ demo: .venv/installed
 	$(BIN)/negreplay run digits
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
-check: .venv/installed
+style: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
-	$(MAKE) test
 
+check: style test
+
+# Hours: the studies of benchmarks/, with images from $$NEGREPLAY_DATA and weights from $$NEGREPLAY_WEIGHTS.
 bench: .venv/installed
-	$(BIN)/negreplay run cifar50-nc
-	$(BIN)/negreplay run cifar50-nic
+	$(BIN)/negreplay run cifar50-nc-pooled
+	$(BIN)/negreplay run cifar50-nic-pooled
+	$(BIN)/negreplay run cifar50-nc --seeds 0 --precision bfloat16
+	$(BIN)/negreplay run cifar50-nic --seeds 0 --precision bfloat16

@@ -6,20 +6,12 @@ them, and a run killed at any moment goes on from the last experience that each 
 """
 
 import json
-import multiprocessing
 import os
 import platform
-import signal
-import sys
-import threading
-import time
-from collections.abc import Generator, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from queue import Empty
 
 import torch
 
@@ -30,6 +22,7 @@ from negreplay.errors import UserError
 from negreplay.files import remove_unfinished, write_whole
 from negreplay.memory import keep_freed_memory
 from negreplay.optimize import Device
+from negreplay.processes import learn_in_processes
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
@@ -124,16 +117,23 @@ def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
 def learn(run: Run) -> Generator[Event, None, None]:
     """Learns what is left of the run, event by event; closing it ends all its processes."""
     _check_device(run.places.device)
-    remove_unfinished(run.folder)
-    remove_unfinished(run.folder / "checkpoints")
+    _tidy(run.folder)  # after a kill
     cells = run.cells()
     keep_freed_memory()
-    yield from encode_cells(cells)
-    if run.jobs == 1:
-        for cell in cells:
-            yield from learn_cell(cell)
-    else:
-        yield from _in_processes(cells, run.jobs)
+    try:
+        yield from encode_cells(cells)
+        if run.jobs == 1:
+            for cell in cells:
+                yield from learn_cell(cell)
+        else:
+            yield from learn_in_processes(cells, run.jobs)
+    finally:
+        _tidy(run.folder)  # after ending processes that were writing
+
+
+def _tidy(folder: Path) -> None:
+    remove_unfinished(folder)
+    remove_unfinished(folder / "checkpoints")
 
 
 def report(run: Run) -> list[Row]:
@@ -159,78 +159,3 @@ def _check_device(device: Device) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"--device is {device.name}, which is not usable here ({reason}): give cpu.") from error
-
-
-def _in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
-    """The cells' events as they come; `jobs` processes share the cores and take cell after cell."""
-    context = multiprocessing.get_context("spawn")
-    events = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
-    try:
-        with _interrupts_held():
-            learning = {pool.submit(_work, cell) for cell in cells}
-        while learning or not events.empty():
-            with suppress(Empty):
-                yield events.get(timeout=0.1)
-            for done in [future for future in learning if future.done()]:
-                done.result()
-                learning.remove(done)
-    except BaseException as error:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise UserError(
-                "the process of an arm was killed from outside, perhaps for want of memory: "
-                "free some, then `negreplay resume` the run."
-            ) from error
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes made within never see Ctrl-C, which a terminal sends to all of them: the first one ends the others.
-
-    They inherit that it is blocked, from before their first line; here it waits until the block ends.
-    """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-_events: "multiprocessing.Queue[Event]"
-"""In a process of `_in_processes`: where its events go."""
-
-
-def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
-    global _events
-    _events = events
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    keep_freed_memory()
-
-
-def _die_with_parent() -> None:
-    """A killed run must not go on in its other processes: they would write beside the one that resumes it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only a process that another one made comes here"
-    parent.join()
-    os._exit(1)
-
-
-def _work(cell: Cell) -> None:
-    shown = 0.0
-    for event in learn_cell(cell):
-        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, a look at it longer
-            shown = time.monotonic()
-            _events.put(event)

@@ -16,7 +16,7 @@ RESULTS = BOTTOM | {"results"}
 STREAMS = BOTTOM | {"patterns", "streams"}
 NETS = STREAMS | {"optimize", "nets"}
 LEARNERS = NETS | {"replay", "learners"}
-RUN = LEARNERS | RESULTS | {"build", "checkpoint", "cell", "run"}
+RUN = LEARNERS | RESULTS | {"build", "checkpoint", "cell", "processes", "run"}
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "learners": LEARNERS,
     "checkpoint": RESULTS,
     "build": LEARNERS,
-    "cell": RUN - {"cell", "run"},
+    "cell": RUN - {"cell", "processes", "run"},
+    "processes": RUN - {"processes", "run"},
     "run": RUN - {"run"},
     "display": RUN,
     "cli": RUN | {"recipes", "display"},

@@ -172,12 +172,12 @@ def test_many_experiences_evaluated_rarely(tmp_path: Path):
     assert "average, whole" not in html
 
 
-def test_arms_may_be_called_anything(tmp_path: Path):
+def test_what_a_user_writes_is_shown_and_not_interpreted(tmp_path: Path):
     baseline = six_arms().recipes[0]
-    names = ("<b>bold</b>", "$x^", "_hidden", "猫")
-    study = Study("<i>odd</i>", "<script>", tuple(replace(baseline, name=name) for name in names), (0,))
+    names = ("_hidden", "猫", "x_1")  # matplotlib hides labels with a leading underscore
+    study = Study("<i>odd</i>", "<script> $x^", tuple(replace(baseline, name=name) for name in names), (0,))
     html = page(tmp_path, study, rows_of(study, 2, 2))
-    assert "<b>bold" not in html
+    assert all(name in html for name in names)
     assert "<script>" not in html
     assert "&lt;i&gt;odd" in html
 
@@ -194,7 +194,7 @@ def test_colour_tells_the_source_and_dashes_positive_replay():
 
 def test_arms_of_one_kind_still_differ():
     baseline = six_arms().recipes[0]
-    chosen = styles([replace(baseline, name=f"arm {i}") for i in range(1 + 2 * len(SPARE))])
+    chosen = styles([replace(baseline, name=f"arm-{i}") for i in range(1 + 2 * len(SPARE))])
     assert len(set(chosen.values())) == 1 + 2 * len(SPARE)
 
 

@@ -1,0 +1,98 @@
+"""Learning several cells at the same time, each in a process of its own."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from queue import Empty
+
+import torch
+
+from negreplay.cell import Cell, Event, learn_cell
+from negreplay.errors import UserError
+from negreplay.memory import keep_freed_memory
+
+
+def learn_in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
+    """The cells' events as they come; `jobs` processes share the cores and take cell after cell.
+
+    Raises:
+        UserError: a cell raised it, or one of the processes was killed from outside.
+    """
+    context = multiprocessing.get_context("spawn")
+    events = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    others = multiprocessing.active_children()
+    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
+    try:
+        with _interrupts_held():
+            learning = {pool.submit(_work, cell) for cell in cells}
+        while learning or not events.empty():
+            with suppress(Empty):
+                yield events.get(timeout=0.1)
+            for done in [future for future in learning if future.done()]:
+                done.result()
+                learning.remove(done)
+    except BaseException as error:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "the process of an arm was killed from outside, perhaps for want of memory: "
+                "free some, then `negreplay resume` the run."
+            ) from error
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes made within never see Ctrl-C, which a terminal sends to all of them: the first one ends the others.
+
+    They inherit that it is blocked, from before their first line; here it waits until the block ends.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_events: "multiprocessing.Queue[Event]"
+"""In a process of `learn_in_processes`: where its events go."""
+
+
+def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
+    global _events
+    _events = events
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def _die_with_parent() -> None:
+    """A killed run must not go on in its other processes: they would write beside the one that resumes it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a process that another one made comes here"
+    parent.join()
+    os._exit(1)
+
+
+def _work(cell: Cell) -> None:
+    shown = 0.0
+    for event in learn_cell(cell):
+        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, a look at it longer
+            shown = time.monotonic()
+            _events.put(event)
