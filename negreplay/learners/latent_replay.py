@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from negreplay.learners.learner import Learner
 from negreplay.learners.penalties import Penalty
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.renorm import begin
@@ -22,7 +23,7 @@ from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
 
-class LatentReplay(nn.Module):
+class LatentReplay(Learner):
     """A classifier that learns with a source of replay. `learned` counts the experiences so far."""
 
     learned: Tensor
