@@ -38,7 +38,9 @@ NC_GENERATOR = GeneratorRecipe(body="conv", width=128, beta=1.0, eta=0.1, first_
 NIC_GENERATOR = replace(NC_GENERATOR, first_iterations=96, iterations=20)
 
 CIFAR50_NC = Study("cifar50-nc", "50 classes of photographs, 10 then 8 x 5 new ones.", six_arms(NC, 250, NC_GENERATOR))
-CIFAR50_NIC = Study("cifar50-nic", "50 classes, one eighth of one class at a time.", six_arms(NIC, 50, NIC_GENERATOR))
+CIFAR50_NIC = Study(
+    "cifar50-nic", "50 classes of photographs, one eighth of one at a time.", six_arms(NIC, 50, NIC_GENERATOR)
+)
 
 
 def pooled(no_replay: Recipe) -> Recipe:
@@ -52,8 +54,12 @@ POOLED_NC_GENERATOR = replace(NC_GENERATOR, body="dense", width=512)
 POOLED_NIC_GENERATOR = replace(NIC_GENERATOR, body="dense", width=512)
 
 CIFAR50_NC_POOLED = Study(
-    "cifar50-nc-pooled", "The same, replaying pooled features.", six_arms(pooled(NC), 250, POOLED_NC_GENERATOR)
+    "cifar50-nc-pooled",
+    "50 classes of photographs, 10 then 8 x 5 new ones; replay at the pooled features, only the head learns.",
+    six_arms(pooled(NC), 250, POOLED_NC_GENERATOR),
 )
 CIFAR50_NIC_POOLED = Study(
-    "cifar50-nic-pooled", "The same, replaying pooled features.", six_arms(pooled(NIC), 50, POOLED_NIC_GENERATOR)
+    "cifar50-nic-pooled",
+    "50 classes of photographs, one eighth of one at a time; replay at the pooled features, only the head learns.",
+    six_arms(pooled(NIC), 50, POOLED_NIC_GENERATOR),
 )
