@@ -13,7 +13,7 @@ from negreplay.learners.latent_replay import LatentReplay
 from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligence
 from negreplay.nets.classifier import Classifier, cut
 from negreplay.nets.generator import Generator
-from negreplay.nets.heads import ConsolidatedHead, PlainHead
+from negreplay.nets.heads import ConsolidatedHead, Head, PlainHead
 from negreplay.nets.mobilenet import MobileNetV1, load_weights
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
 from negreplay.nets.small import SmallNet
@@ -41,7 +41,7 @@ from negreplay.streams.stream import Data, Stream, new_both, new_classes, new_in
 
 
 def read_study(path: Path) -> Study:
-    """The study that `write_study` wrote, or that a user edited.
+    """The study that `dump_study` made, or that a user edited.
 
     Raises:
         UserError: the file is missing or a field is wrong.
@@ -146,7 +146,7 @@ def build_learner(
         return LatentReplay(classifier, source, build_penalty(recipe, classifier), recipe, device, rng)
 
 
-def build_head(recipe: LearnerRecipe, features: int, classes: int, mode: Mode) -> ConsolidatedHead | PlainHead:
+def build_head(recipe: LearnerRecipe, features: int, classes: int, mode: Mode) -> Head:
     """The head of a learner."""
     match recipe.head:
         case HeadKind.CWR:

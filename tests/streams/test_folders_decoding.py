@@ -1,26 +1,14 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from pictures import RED, plain, save
 from PIL import Image
 from torch import Tensor
 
 from negreplay.errors import UserError
 from negreplay.streams.folders import load_images
-
-RED = (200, 30, 10)
-
-
-def plain(colour: tuple[int, int, int] = RED, size: tuple[int, int] = (4, 4)) -> Image.Image:
-    return Image.new("RGB", size, colour)
-
-
-def save(image: Image.Image, path: Path, **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, **options)
-    return path
 
 
 def read_back(tmp_path: Path, write: Callable[[Path], object], name: str, image_size: int | None = None) -> Tensor:
