@@ -69,8 +69,8 @@ class Classifier(nn.Module):
     def latents(self, batch: Batch) -> Float[Tensor, "n *latent"]:
         """The latents of a minibatch, those of replayed patterns last."""
         # In one memory format, wherever they come from: in another one convolutions round otherwise.
-        latents = (batch.current if batch.encoded else self.encode(batch.current)).contiguous()
-        return torch.cat([latents, batch.replay]) if len(batch.replay) else latents
+        latents = _channels_last(batch.current if batch.encoded else self.encode(batch.current))
+        return torch.cat([latents, _channels_last(batch.replay)]) if len(batch.replay) else latents
 
     def forward(self, batch: Batch, stop: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n classes"]:
         """The logits of a minibatch, those of replayed patterns last."""

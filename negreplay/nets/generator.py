@@ -43,6 +43,7 @@ class Generator(nn.Module):
         self.latent, self.classes, self.latent_dim = latent, classes, latent_dim
         make = _conv if body == "conv" else _dense
         self.encoder, self.decoder = make(latent, latent_dim + classes, 2 * latent_dim, width)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(
         self, latents: Float[Tensor, "n *latent"], labels: Int[Tensor, " n"], rng: torch.Generator

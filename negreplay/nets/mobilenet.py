@@ -69,6 +69,17 @@ class StridedDepthwise(nn.Conv2d):
             return super().forward(input.float())
 
 
+class GlobalMean(nn.Module):
+    """The mean of each channel over its map.
+
+    Its gradient is in the maps' own memory format, channels last. That of `AdaptiveAvgPool2d` is not, which makes the
+    backward of the last layers two to three times slower (torch 2.13).
+    """
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c"]:
+        return x.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1)
+
+
 class MobileNetV1(nn.Sequential):
     """MobileNetV1 without its ImageNet classifier: RGB images in [0, 1] to `features` numbers, 1024 at width 1.
 
@@ -108,7 +119,7 @@ class MobileNetV1(nn.Sequential):
         for name, channels, stride in PAIRS:
             add(f"{name}/dw", self.features, 3, stride, groups=self.features)
             add(f"{name}/sep", int(channels * width), 1, 1)
-        self.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+        self.add_module("pool", GlobalMean())
 
 
 def load_weights(net: MobileNetV1, path: Path) -> None:

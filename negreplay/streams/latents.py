@@ -33,9 +33,12 @@ _YOUNG_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class StoredLatents:
-    """The latents of a data set, a data set themselves, read from disk by row."""
+    """The latents of a data set, a data set themselves, read from disk by row.
 
-    latents: Float32[np.ndarray, "n *latent"]
+    Maps lie there, and are read, channels last: the memory format in which convolutions are fastest.
+    """
+
+    latents: Float32[np.ndarray, "n *place channels"]
     labels: Int[Tensor, " n"]
     names: tuple[str, ...]
     fingerprint: str
@@ -43,7 +46,7 @@ class StoredLatents:
 
     def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *latent"]:
         # NumPy gathers rows of a memory map many times faster than torch does, and the copy owns its memory.
-        return torch.from_numpy(self.latents[rows.numpy()])
+        return torch.from_numpy(self.latents[rows.numpy()]).movedim(-1, 1)
 
 
 class LatentStore:
@@ -63,14 +66,13 @@ class LatentStore:
             data: the images.
             front: the fingerprint of the front's weights and shape.
         """
-        name = f"{front}-{data.fingerprint}"
         try:
-            latents = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+            latents = np.load(self._path(data, front), mmap_mode="r")
         except (OSError, ValueError, EOFError):
             return None
         if latents.dtype != np.float32 or len(latents) != len(data.labels):
             return None
-        return StoredLatents(latents, data.labels, data.names, name)
+        return StoredLatents(latents, data.labels, data.names, f"{front}-{data.fingerprint}")
 
     def encode(
         self,
@@ -95,7 +97,7 @@ class LatentStore:
         stored = self.open(data, front)
         if stored is not None:
             return stored
-        path = self.folder / f"{front}-{data.fingerprint}.npy"
+        path = self._path(data, front)
         temporary = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.tmp")
         try:
             yield from _write(temporary, data, encode, batch)
@@ -106,6 +108,9 @@ class LatentStore:
         stored = self.open(data, front)
         assert stored is not None, f"{path} was just written"
         return stored
+
+    def _path(self, data: Data, front: str) -> Path:
+        return self.folder / f"{front}-{data.fingerprint}.channels-last.npy"
 
 
 def _write(temporary: Path, data: Data, encode: Encode, batch: int) -> Generator[tuple[int, int], None, None]:
@@ -125,9 +130,9 @@ def _write(temporary: Path, data: Data, encode: Encode, batch: int) -> Generator
             yield done, total
 
 
-def _latents(data: Data, encode: Encode, rows: Int[Tensor, " k"]) -> Float32[np.ndarray, "k *latent"]:
+def _latents(data: Data, encode: Encode, rows: Int[Tensor, " k"]) -> Float32[np.ndarray, "k *place channels"]:
     with torch.no_grad():
-        return encode(data.read(rows)).float().cpu().contiguous().numpy()
+        return encode(data.read(rows)).float().cpu().movedim(1, -1).contiguous().numpy()
 
 
 @contextmanager

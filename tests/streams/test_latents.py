@@ -71,7 +71,7 @@ def test_encodes_every_image_once(store: LatentStore, data: Tensors):
     assert front.calls == 3 and again.progress == []
     rows = torch.arange(IMAGES)
     assert torch.equal(again.latents.read(rows), stored.read(rows))
-    assert files(store) == ["f0-da7a.npy"]
+    assert files(store) == ["f0-da7a.channels-last.npy"]
 
 
 def test_latents_are_what_the_front_gives(store: LatentStore, data: Tensors):
@@ -81,6 +81,12 @@ def test_latents_are_what_the_front_gives(store: LatentStore, data: Tensors):
         assert torch.equal(stored.read(rows), front(data.read(rows)))
     rows = torch.tensor([49, 3, 3, 0])
     assert torch.allclose(stored.read(rows), front(data.read(rows)))
+
+
+def test_maps_are_read_channels_last(store: LatentStore, data: Tensors):
+    stored = run(store.encode(data, torch.nn.Conv2d(3, 6, 1), "f0")).latents
+    maps = stored.read(torch.tensor([7, 1]))
+    assert maps.shape == (2, 6, 4, 4) and maps.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_stored_latents_are_a_data_set(store: LatentStore, data: Tensors):
@@ -108,7 +114,7 @@ def test_each_front_and_each_data_set_has_its_own(store: LatentStore, data: Tens
     assert store.open(data, "f1") is None
     assert store.open(other, "f0") is None
     run(store.encode(other, Front(), "f0"))
-    assert files(store) == ["f0-0ther.npy", "f0-da7a.npy"]
+    assert files(store) == ["f0-0ther.channels-last.npy", "f0-da7a.channels-last.npy"]
 
 
 def test_opens_nothing_where_nothing_is(store: LatentStore, data: Tensors):
@@ -142,7 +148,7 @@ def test_killed_half_way_leaves_nothing_usable(store: LatentStore, data: Tensors
     assert store.open(data, "f0") is None
     os.utime(abandoned, (0, 0))
     assert run(store.encode(data, Front(), "f0", batch=20)).progress[-1] == (50, 50)
-    assert files(store) == ["f0-da7a.npy"]
+    assert files(store) == ["f0-da7a.channels-last.npy"]
 
 
 def test_two_at_once_both_end_right(store: LatentStore, data: Tensors):
@@ -157,13 +163,13 @@ def test_two_at_once_both_end_right(store: LatentStore, data: Tensors):
     expected = front(data.read(rows))
     assert torch.allclose(fast.read(rows), expected)
     assert torch.allclose(slow_latents.read(rows), expected)
-    assert files(store) == ["f0-da7a.npy"]
+    assert files(store) == ["f0-da7a.channels-last.npy"]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", "cut"])
 def test_damaged_file_is_encoded_anew(store: LatentStore, data: Tensors, content: bytes | str):
     run(store.encode(data, Front(), "f0"))
-    path = store.folder / "f0-da7a.npy"
+    path = store.folder / "f0-da7a.channels-last.npy"
     path.write_bytes(path.read_bytes()[:-4] if isinstance(content, str) else content)
     assert store.open(data, "f0") is None
     assert run(store.encode(data, Front(), "f0")).progress == [(50, 50)]
@@ -172,7 +178,7 @@ def test_damaged_file_is_encoded_anew(store: LatentStore, data: Tensors, content
 def test_file_of_another_length_or_type_is_encoded_anew(store: LatentStore, data: Tensors):
     store.folder.mkdir()
     for wrong in (np.zeros((IMAGES - 1, 5, 2), np.float32), np.zeros((IMAGES, 5, 2), np.float64)):
-        np.save(store.folder / "f0-da7a.npy", wrong)
+        np.save(store.folder / "f0-da7a.channels-last.npy", wrong)
         assert store.open(data, "f0") is None
 
 
