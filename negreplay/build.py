@@ -98,7 +98,7 @@ def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
         case "digits":
             return load_digits()
         case name:
-            return load_images(find(name, place, "images", "data"), recipe.image_size)
+            return load_images(find(name, place, "images", "data"), recipe.images.size)
 
 
 def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> Stream:
@@ -107,9 +107,9 @@ def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> St
         case Scenario.NI:
             return new_instances(train, test, recipe.parts, seed)
         case Scenario.NC:
-            return new_classes(train, test, recipe.first_classes, recipe.classes, seed)
+            return new_classes(train, test, recipe.first_classes, recipe.classes, seed, recipe.order)
         case Scenario.NIC:
-            return new_both(train, test, recipe.first_classes, recipe.parts, seed)
+            return new_both(train, test, recipe.first_classes, recipe.parts, seed, recipe.order)
 
 
 def build_backbone(recipe: ClassifierRecipe, weights: Path) -> nn.Module:

@@ -170,7 +170,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     prepared = set()
     for cell in filter(_storable, cells):
         recipe = cell.recipe
-        key = recipe.classifier, recipe.stream.data, recipe.stream.image_size, recipe.classifier.weights or cell.seed
+        key = recipe.classifier, recipe.stream.data, recipe.stream.images, recipe.classifier.weights or cell.seed
         if key not in prepared:
             prepared.add(key)
             stream, learner, _ = _build(cell)

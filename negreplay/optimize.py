@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from negreplay.errors import UserError
 from negreplay.patterns import Batch
@@ -52,8 +53,9 @@ def optimize(
     total: int,
     optimizer: torch.optim.Optimizer,
     device: Device,
+    schedule: LRScheduler | None = None,
 ) -> Iterator[Step]:
-    """One step a batch; yields after each, while gradients are still at hand.
+    """One step a batch, also of the `schedule` of learning rates; yields after each, while gradients are at hand.
 
     Raises:
         UserError: the loss is not a number any more.
@@ -67,16 +69,42 @@ def optimize(
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
+        if schedule is not None:
+            schedule.step()
         yield Step(phase, done, total, number)
 
 
-def sgd(classifier: nn.Module, head: nn.Module, phase: Phase, learner: LearnerRecipe) -> torch.optim.SGD:
-    """A fresh optimiser with the learning rates of Tables 4 to 9: psi for the head, phi for all else that learns."""
+def sgd(
+    classifier: nn.Module, head: nn.Module, phase: Phase, learner: LearnerRecipe, experience: int
+) -> torch.optim.SGD:
+    """A fresh optimiser with the learning rates of Tables 4 to 9: psi for the head, phi for all else that learns.
+
+    `experience` counts from 0.
+    """
+    slower = equation_16(experience, phase.floor)
     psi = list(head.parameters())
     held = {id(p) for p in psi}
     phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in held]
-    groups = [{"params": phi, "lr": phase.lr_features}, {"params": psi, "lr": phase.lr_head}]
-    return torch.optim.SGD(groups, lr=phase.lr_head, momentum=learner.momentum, weight_decay=learner.weight_decay)
+    groups = [{"params": phi, "lr": slower * phase.lr_features}, {"params": psi, "lr": slower * phase.lr_head}]
+    return torch.optim.SGD(groups, momentum=learner.momentum, weight_decay=learner.weight_decay)
+
+
+def equation_16(experience: int, floor: float | None) -> float:
+    """The factor by which learning slows down from experience to experience, from 1 to `floor`; 1 where it is None.
+
+    With i = `experience` + 1: 1 - (1 - floor) / (1 + exp(-1.5 i + 8)), half way down between the fifth and the sixth.
+
+    Departure:
+        The equation is printed illegibly. Its one certain part, the fraction, rises; the text says that rates fall.
+    """
+    return 1.0 if floor is None else 1 - (1 - floor) / (1 + math.exp(-1.5 * (experience + 1) + 8))
+
+
+def decaying(optimizer: torch.optim.Optimizer, phase: Phase, steps_per_epoch: int) -> LRScheduler | None:
+    """The schedule that multiplies the rates by `decay` after every `decay_every` epochs (Table 6); None without."""
+    if phase.decay_every is None:
+        return None
+    return StepLR(optimizer, phase.decay_every * steps_per_epoch, phase.decay)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "errors": frozenset[str](),
     "memory": frozenset[str](),
     "files": frozenset({"errors"}),
-    "recipe": frozenset[str](),
+    "recipe": frozenset({"recipe"}),
     "recipes": frozenset({"recipe", "recipes"}),
     "patterns": BOTTOM,
     "results": RESULTS,

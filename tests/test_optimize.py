@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from negreplay.errors import UserError
-from negreplay.optimize import Device, Step, blocked, optimize, sgd
+from negreplay.optimize import Device, Step, blocked, decaying, equation_16, optimize, sgd
 from negreplay.patterns import Batch
 from negreplay.recipe import LearnerRecipe, Phase
 
@@ -134,7 +134,7 @@ def test_gradients_flow_through_a_blocked_module():
 
 def test_sgd_has_a_learning_rate_for_features_and_one_for_the_head():
     net = Net()
-    optimizer = sgd(net, net.head, Phase(1, 0.1, 0.5), LearnerRecipe(momentum=0.5, weight_decay=0.25))
+    optimizer = sgd(net, net.head, Phase(1, 0.1, 0.5), LearnerRecipe(momentum=0.5, weight_decay=0.25), 0)
     for _ in range(2):
         for p in net.parameters():
             p.grad = torch.full_like(p, 1.0)
@@ -150,7 +150,7 @@ def test_sgd_leaves_out_what_does_not_learn():
     net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3)])
     front, back, head = net
     front.requires_grad_(False)
-    phi, psi = sgd(net, head, Phase(1, 0.1, 0.5), LearnerRecipe()).param_groups
+    phi, psi = sgd(net, head, Phase(1, 0.1, 0.5), LearnerRecipe(), 0).param_groups
     assert [id(p) for p in phi["params"]] == [id(p) for p in back.parameters()]
     assert [id(p) for p in psi["params"]] == [id(p) for p in head.parameters()]
 
@@ -158,7 +158,7 @@ def test_sgd_leaves_out_what_does_not_learn():
 def test_the_head_learns_where_nothing_else_does():
     net = Net()
     with blocked(net.back):
-        optimizer = sgd(net, net.head, Phase(1, 0.0, 0.5), LearnerRecipe(momentum=0.0, weight_decay=0.25))
+        optimizer = sgd(net, net.head, Phase(1, 0.0, 0.5), LearnerRecipe(momentum=0.0, weight_decay=0.25), 0)
         net.head(net.back(torch.ones(1, 1))).sum().backward()
         optimizer.step()
     assert net.back.weight.item() == 2.0
@@ -173,3 +173,33 @@ def test_a_device_places_all_tensors_of_a_minibatch():
     assert all(t.device.type == "meta" for t in (placed.current, placed.replay, placed.labels, placed.replayed))
     same = Device().place(batch)
     assert all(a is b for a, b in zip(same, batch, strict=True))
+
+
+def test_equation_16_falls_from_one_to_its_floor():
+    worked_out = {1: 0.9986, 2: 0.9939, 3: 0.9734, 5: 0.6568, 8: 0.1073, 12: 0.0910, 25: 0.0909}
+    for i, factor in worked_out.items():
+        assert equation_16(i - 1, 1 / 11) == pytest.approx(factor, abs=5e-5)
+    assert equation_16(24, None) == equation_16(24, 1.0) == 1.0
+
+
+def test_rates_slow_down_with_the_experiences():
+    net = Net()
+    for experience in (0, 11):
+        phi, psi = sgd(net, net.head, Phase(1, 0.1, 0.5, floor=1 / 11), LearnerRecipe(), experience).param_groups
+        factor = equation_16(experience, 1 / 11)
+        assert (phi["lr"], psi["lr"]) == pytest.approx((0.1 * factor, 0.5 * factor))
+
+
+def test_rates_decay_after_epochs():
+    net = Net()
+    phase = Phase(5, 0.1, 0.5, decay_every=2, decay=0.1)
+    optimizer = sgd(net, net.head, phase, LearnerRecipe(momentum=0.0, weight_decay=0.0), 0)
+    rates = []
+
+    def loss(_: Batch) -> Tensor:
+        rates.append(optimizer.param_groups[1]["lr"])
+        return net.head.weight.sum()
+
+    list(optimize("x", loss, batches(*[1.0] * 15), 15, optimizer, Device(), decaying(optimizer, phase, 3)))
+    assert rates == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3)
+    assert decaying(optimizer, Phase(5, 0.1, 0.5), 3) is None

@@ -10,10 +10,12 @@ import pytest
 from negreplay.build import dump_study, read_study
 from negreplay.errors import UserError
 from negreplay.recipe import (
+    Augment,
     ClassifierRecipe,
     Front,
     GeneratorRecipe,
     HeadKind,
+    ImageRecipe,
     LearnerRecipe,
     Mean,
     Mode,
@@ -54,7 +56,40 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: stream(parts=0), "stream.parts is 0: give 1 or more."),
     (lambda: stream(Scenario.NI), "stream.parts is 1: new-instances needs 2 or more."),
     (lambda: stream(Scenario.NIC), "stream.parts is 1: new-instances-and-classes needs 2 or more."),
-    (lambda: stream(image_size=7), "stream.image_size is 7: give 8 or more."),
+    (lambda: stream(test_every=0), "stream.test_every is 0: give 1 or more."),
+    (lambda: stream(order=("1", "1")), "stream.order is ('1', '1'): name each class once."),
+    (
+        lambda: stream(Scenario.NI, parts=2, order=("1",)),
+        "stream.order has no effect: in new-instances all classes arrive at once; remove it.",
+    ),
+    (lambda: stream(lists="nc"), "stream.lists is nc: core50, and nothing else, needs it."),
+    (lambda: StreamRecipe("core50", Scenario.NC), "stream.lists is None: core50, and nothing else, needs it."),
+    (lambda: stream(categories=True), "stream.categories has no effect: digits has none; remove it."),
+    (
+        lambda: StreamRecipe("core50", Scenario.NC, lists="nid"),
+        "stream.lists is 'nid': give one of ni, nc, nic, nicv2_79, nicv2_196, nicv2_391.",
+    ),
+    (
+        lambda: StreamRecipe("core50", Scenario.NI, lists="nc"),
+        "stream.scenario is new-instances: nc is new-classes.",
+    ),
+    (
+        lambda: StreamRecipe("core50", Scenario.NC, classes=5, lists="nc"),
+        "stream.first_classes, classes, parts and order have no effect with lists: remove them.",
+    ),
+    (lambda: ImageRecipe(7), "stream.images.size is 7: give 8 or more."),
+    (
+        lambda: ImageRecipe(shorter_side=9),
+        "stream.images.shorter_side is 9: give images.size too, no larger than that.",
+    ),
+    (
+        lambda: ImageRecipe(9, shorter_side=8),
+        "stream.images.shorter_side is 8: give images.size too, no larger than that.",
+    ),
+    (
+        lambda: ImageRecipe(augment=Augment.RESIZED_CROP),
+        "stream.images.augment is resized-crop-flip: give images.size, to which crops are resized.",
+    ),
     (lambda: Weights("w", activation="gelu"), "weights.activation is 'gelu': give one of ('relu', 'relu6')."),
     (lambda: Weights("w", padding="left"), "weights.padding is 'left': give one of ('symmetric', 'right-bottom')."),
     (lambda: Weights("w", std=(1.0, 0.0, 1.0)), "weights.std is (1.0, 0.0, 1.0): give three numbers above 0."),
@@ -67,6 +102,11 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Phase(0, 0.1, 0.1), "phase.epochs is 0: give 1 or more."),
     (lambda: Phase(1, -0.1, 0.1), "phase.lr_features is -0.1: give 0 or more."),
     (lambda: Phase(1, 0.1, NOT_A_NUMBER), "phase.lr_head is nan: give 0 or more."),
+    (lambda: Phase(1, 0.1, 0.1, decay_every=0), "phase.decay_every is 0: give 1 or more."),
+    (lambda: Phase(1, 0.1, 0.1, decay=0.0), "phase.decay is 0.0: give a number above 0, up to 1."),
+    (lambda: Phase(1, 0.1, 0.1, floor=1.5), "phase.floor is 1.5: give a number above 0, up to 1."),
+    (lambda: generator(optimizer="lion"), "generator.optimizer is 'lion': give adam or sgd."),
+    (lambda: generator(floor=0.0), "generator.floor is 0.0: give a number above 0, up to 1."),
     (
         lambda: ReplayRecipe(memory=5),
         "replay.memory is given, but replay.source is none: name a source or set it to 0.",
@@ -161,7 +201,9 @@ def test_a_wrong_value_is_told_in_a_sentence_that_names_the_field(make, sentence
 
 RIGHT: list[Callable[[], Any]] = [
     lambda: stream(Scenario.NI, parts=2),
-    lambda: stream(image_size=8),
+    lambda: stream(images=ImageRecipe(8, shorter_side=8)),
+    lambda: StreamRecipe("core50", Scenario.NI, lists="ni", categories=True, test_every=20),
+    lambda: Phase(1, 0.1, 0.1, decay_every=1, decay=1.0, floor=1.0),
     lambda: Weights("w", activation="relu6", padding="right-bottom", eps=1e-9),
     lambda: Renorm(first_momentum=1.0, momentum=0.0, r_max=1.0, d_max=0.0),
     lambda: Phase(1, 0.0, 0.0),
@@ -195,9 +237,9 @@ def everything() -> Study:
     learner = LearnerRecipe(HeadKind.CWR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6), 64, 0.8, 5e-4)
     arm = Recipe(
         "all",
-        stream(image_size=32),
+        stream(order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
         classifier,
-        Phase(1, 0.1, 0.2),
+        Phase(1, 0.1, 0.2, 15, 0.5, 0.1),
         Phase(2, 0.0, 0.3),
         replay,
         generator(),

@@ -23,6 +23,7 @@ from negreplay.nets.mobilenet import MobileNetV1
 from negreplay.recipe import (
     ClassifierRecipe,
     GeneratorRecipe,
+    ImageRecipe,
     LearnerRecipe,
     Phase,
     Recipe,
@@ -52,7 +53,7 @@ def photographs(*arms: str, **changes: Any) -> Study:
     """A study of a folder `pets` as `tree` makes it, on a small MobileNet with a blocked front."""
     base = replace(
         NO_REPLAY,
-        stream=StreamRecipe("pets", Scenario.NC, first_classes=1, classes=1, image_size=32),
+        stream=StreamRecipe("pets", Scenario.NC, first_classes=1, classes=1, images=ImageRecipe(32)),
         classifier=ClassifierRecipe("mobilenet_v1", "conv3_1/dw", width=0.125),
         learner=LearnerRecipe(),
         **PHASES,

@@ -16,7 +16,7 @@ from negreplay.learners.learner import Learner
 from negreplay.learners.penalties import Penalty
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.renorm import begin
-from negreplay.optimize import Device, Step, blocked, optimize, sgd
+from negreplay.optimize import Device, Step, blocked, decaying, optimize, sgd
 from negreplay.patterns import Batch, Patterns, mix, steps_per_epoch
 from negreplay.recipe import Front, Mode, Recipe
 from negreplay.replay.source import ReplaySource
@@ -74,11 +74,12 @@ class LatentReplay(Learner):
         self.penalty.start()
         epochs = (mix(experience.data, memory, minibatch, replay, self.rng) for _ in range(phase.epochs))
         batches = (batch for epoch in epochs for batch in epoch)
-        total = phase.epochs * steps_per_epoch(len(experience.data), len(memory.y), minibatch, replay)
+        steps = steps_per_epoch(len(experience.data), len(memory.y), minibatch, replay)
         features = (self.classifier.front, self.classifier.back)
         with blocked(*features if phase.lr_features == 0 else ()):
-            optimizer = sgd(self.classifier, self.classifier.head, phase, recipe.learner)
-            for step in optimize("classifier", loss, batches, total, optimizer, self.device):
+            optimizer = sgd(self.classifier, self.classifier.head, phase, recipe.learner, experience.index)
+            schedule = decaying(optimizer, phase, steps)
+            for step in optimize("classifier", loss, batches, phase.epochs * steps, optimizer, self.device, schedule):
                 self.penalty.integrate()
                 yield step
         self.penalty.finish()

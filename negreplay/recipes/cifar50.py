@@ -5,6 +5,7 @@ from dataclasses import replace
 from negreplay.recipe import (
     ClassifierRecipe,
     GeneratorRecipe,
+    ImageRecipe,
     Phase,
     Recipe,
     Scenario,
@@ -24,14 +25,14 @@ MOBILENET = Weights(
 )
 NC = Recipe(
     name="no-replay",
-    stream=StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5, image_size=128),
+    stream=StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5, images=ImageRecipe(128)),
     classifier=ClassifierRecipe("mobilenet_v1", "conv5_4/dw", weights=MOBILENET),
     first=Phase(epochs=6, lr_features=1e-3, lr_head=0.05),
     following=Phase(epochs=6, lr_features=2e-5, lr_head=0.05),
 )
 NIC = replace(
     NC,
-    stream=StreamRecipe("cifar50", Scenario.NIC, first_classes=10, parts=8, image_size=128),
+    stream=StreamRecipe("cifar50", Scenario.NIC, first_classes=10, parts=8, images=ImageRecipe(128)),
     evaluate_every=10,
 )
 NC_GENERATOR = GeneratorRecipe(body="conv", width=128, beta=1.0, eta=0.1, first_iterations=752, iterations=424)

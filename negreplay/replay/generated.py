@@ -8,7 +8,7 @@ from torch import Tensor
 
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator, generator_loss
-from negreplay.optimize import Device, Step, optimize
+from negreplay.optimize import Device, Step, equation_16, optimize
 from negreplay.patterns import Batch, Patterns, mix, nothing, steps_per_epoch
 from negreplay.recipe import GeneratorRecipe
 from negreplay.replay.source import ReplaySource
@@ -58,7 +58,8 @@ class Generated(ReplaySource):
 
         epochs = (mix(experience.data, memory, recipe.minibatch, recipe.per_minibatch, rng) for _ in repeat(None))
         batches = islice(chain.from_iterable(epochs), total)
-        optimizer = torch.optim.Adam(self.generator.parameters(), lr=recipe.lr)
+        make = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
+        optimizer = make(self.generator.parameters(), lr=recipe.lr * equation_16(experience.index, recipe.floor))
         self.generator.train()
         yield from optimize("generator", loss, batches, total, optimizer, self.device)
         self.seen |= experience.counts > 0

@@ -146,21 +146,25 @@ def new_instances(train: Data, test: Data, parts: int, seed: int) -> Stream:
     return Stream(train, test, [torch.cat([part[k] for part in pieces]) for k in order])
 
 
-def new_classes(train: Data, test: Data, first: int, classes: int, seed: int) -> Stream:
-    """`first` classes, then `classes` at a time, in an order drawn by the seed; no class comes twice (Equation 9)."""
+def new_classes(train: Data, test: Data, first: int, classes: int, seed: int, names: Sequence[str] = ()) -> Stream:
+    """`first` classes, then `classes` at a time; no class comes twice (Equation 9).
+
+    Their order is drawn by the seed, unless `names` gives it.
+    """
     _check_classes(train)
-    order = _class_order(train, first, seed)
+    order = _class_order(train, first, seed, names)
     groups = [order[:first], *order[first:].split(classes)]
     return Stream(train, test, [torch.isin(train.labels, group).nonzero().flatten() for group in groups if len(group)])
 
 
-def new_both(train: Data, test: Data, first: int, parts: int, seed: int) -> Stream:
+def new_both(train: Data, test: Data, first: int, parts: int, seed: int, names: Sequence[str] = ()) -> Stream:
     """One part of `first` classes, then the remaining (class, part) pairs one at a time, shuffled (Equation 10).
 
-    With 50 classes, 10 first ones and 8 parts this is the shape of CORe50 NIC-391: 1 + 390 experiences.
+    With 50 classes, 10 first ones and 8 parts this is the shape of CORe50 NIC-391: 1 + 390 experiences. The first
+    classes are drawn by the seed, unless they stand first in `names`.
     """
     _check_classes(train)
-    order = _class_order(train, first, seed)
+    order = _class_order(train, first, seed, names)
     pieces = _parts(train, parts)
     opening = torch.cat([pieces[int(c)][0] for c in order[:first]])
     held = {(int(c), 0) for c in order[:first]}
@@ -185,13 +189,19 @@ def is_new_both(stream: Stream) -> bool:
     return not is_new_classes(stream) and not is_new_instances(stream)
 
 
-def _class_order(train: Data, first: int, seed: int) -> Int[Tensor, " classes"]:
+def _class_order(train: Data, first: int, seed: int, names: Sequence[str]) -> Int[Tensor, " classes"]:
     classes = len(train.names)
     if first > classes:
         raise UserError(
             f"stream.first_classes is {first}, but the data has {classes} classes: give {classes} or fewer."
         )
-    return torch.from_numpy(np.random.RandomState(seed).permutation(classes))
+    if not names:
+        return torch.from_numpy(np.random.RandomState(seed).permutation(classes))
+    for name in (*names, *train.names):
+        if name not in train.names or name not in names:
+            where = "the data has no such class" if name in names else "does not name it"
+            raise UserError(f"stream.order and class {name!r}: {where}; name every class of the data once.")
+    return torch.tensor([train.names.index(name) for name in names])
 
 
 def _parts(train: Data, parts: int) -> list[tuple[Int[Tensor, " _rows"], ...]]:

@@ -130,7 +130,7 @@ def learn(head: Head, counts: Tensor, replayed: Tensor, steps: int = 5, seed: in
     labels = torch.cat([torch.arange(len(n)).repeat_interleave(n) for n in (counts, replayed)])
     origin = torch.arange(len(labels)) >= int(counts.sum())
     features = next(iter(head.parameters())).shape[1]
-    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe())
+    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe(), 0)
     for _ in range(steps):
         x = torch.rand(len(labels), features, generator=rng)
         optimizer.zero_grad()
@@ -303,7 +303,7 @@ def test_weight_decay_shrinks_the_rows_that_replayed_patterns_cannot_reach():
     head, (x, labels, replayed, counts) = plain(Mode.NEGATIVE), a_minibatch()
     before = head.linear.weight.detach().clone()
     head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe(weight_decay=0.1))
+    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe(weight_decay=0.1), 0)
     head.loss(head(x[replayed]), labels[replayed], replayed[replayed]).backward()
     optimizer.step()
     past = torch.tensor([0, 1, 4])
@@ -316,7 +316,7 @@ def test_weight_decay_leaves_the_kept_rows_of_negative_replay_alone():
     before = head.kept.clone()
     counts, replayed = torch.tensor([0, 0, 6, 0, 0]), torch.tensor([3, 2, 0, 0, 0])
     head.reset(counts, replayed)
-    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe(weight_decay=0.1))
+    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe(weight_decay=0.1), 0)
     head.loss(head(torch.rand(6, 3)), torch.full((6,), 2), torch.zeros(6, dtype=torch.bool)).backward()
     optimizer.step()
     assert not torch.isclose(head.weight[:2], before[:2]).any()

@@ -173,3 +173,13 @@ def test_class_in_the_test_set_only():
         new_instances(train, test, parts=2, seed=0)
     with pytest.raises(UserError, match="class 'class 2' has no training images"):
         new_both(train, test, first=1, parts=2, seed=0)
+
+
+def test_classes_arrive_in_a_given_order():
+    data = Tensors(torch.arange(12.0).unsqueeze(1), torch.arange(12) % 4, tuple("abcd"), "d")
+    stream = new_classes(data, data, 2, 1, seed=0, names="dbac")
+    assert [experience.classes for experience in stream] == [(1, 3), (0,), (2,)]
+    assert new_both(data, data, 2, 3, seed=0, names="dbac")[0].classes == (1, 3)
+    for names, name in (("dba", "c"), ("dbace", "e")):
+        with pytest.raises(UserError, match=rf"stream\.order and class '{name}': .*name every class of the data once"):
+            new_classes(data, data, 2, 1, seed=0, names=names)

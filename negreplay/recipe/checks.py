@@ -1,0 +1,23 @@
+"""What every class of a recipe checks itself with."""
+
+import math
+from typing import Any, ClassVar
+
+
+def check(condition: bool, sentence: str) -> None:
+    """Raises `ValueError` with the sentence, unless the condition holds."""
+    if not condition:
+        raise ValueError(sentence)
+
+
+def at_least(low: int, values: object, part: str, *names: str) -> None:
+    """Checks that the fields called `names` are finite and not below `low`; None is no number and passes."""
+    for name in names:
+        value = getattr(values, name)
+        check(value is None or low <= value < math.inf, f"{part}.{name} is {value}: give {low} or more.")
+
+
+class Strict:
+    """A field that a class does not know is an error when a recipe is read from JSON (see `negreplay.build`)."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
