@@ -188,6 +188,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: study(recipes=()), "study.recipes is empty: give at least one arm."),
     (lambda: study(seeds=()), "study.seeds is empty: give at least one seed."),
     (lambda: study(seeds=(1, -2)), "study.seeds is (1, -2): give numbers from 0 to 4294967295."),
+    (lambda: study(hours=-1.0), "study.hours is -1.0: give 0 or more."),
     (lambda: study(seeds=(4, 4)), "study.seeds is (4, 4): give each seed once."),
     (lambda: study(recipes=(NR_OD, NR_OD)), "study.recipes has two arms of one name: ['nr-od', 'nr-od']."),
 ]
@@ -247,7 +248,7 @@ def everything() -> Study:
         7,
     )
     bare = replace(arm, name="bare", classifier=replace(classifier, weights=None, renorm=None), learner=LearnerRecipe())
-    return Study("every", "Every field.", (arm, bare), (3, 1))
+    return Study("every", "Every field.", (arm, bare), (3, 1), ("table1", "figure3"), 2.5, "one GPU")
 
 
 @pytest.mark.parametrize("original", [*STUDIES, everything()], ids=lambda s: s.name)

@@ -43,16 +43,24 @@ class Recipe(Strict):
 
 @dataclass(frozen=True)
 class Study(Strict):
-    """What `negreplay run` takes: arms that are compared, and the seeds that each is repeated with."""
+    """What `negreplay run` takes: arms that are compared, and the seeds that each is repeated with.
+
+    `reproduces` names the paper's tables and figures that it gives numbers for, such as `table1`; `hours` is what the
+    whole of it takes, measured or estimated, on the machine `on`.
+    """
 
     name: str
     summary: str
     recipes: tuple[Recipe, ...]
     seeds: tuple[int, ...] = (0, 1, 2)
+    reproduces: tuple[str, ...] = ()
+    hours: float | None = None
+    on: str = "two cores"
 
     def __post_init__(self) -> None:
         check(len(self.recipes) >= 1, "study.recipes is empty: give at least one arm.")
         check(len(self.seeds) >= 1, "study.seeds is empty: give at least one seed.")
+        at_least(0, self, "study", "hours")
         inside = all(0 <= seed < 2**32 for seed in self.seeds)  # what NumPy takes
         check(inside, f"study.seeds is {self.seeds}: give numbers from 0 to 4294967295.")
         check(len(set(self.seeds)) == len(self.seeds), f"study.seeds is {self.seeds}: give each seed once.")
