@@ -13,11 +13,11 @@ from typing import Any
 from negreplay.files import write_whole
 from negreplay.recipe import Mode, Recipe, Source, Study
 from negreplay.results import curves
-from negreplay.results.metrics import Row, Spread, Summary, summarise
-from negreplay.results.table import percent, title
+from negreplay.results.metrics import Row, Summary, summarise
+from negreplay.results.pages import render
+from negreplay.results.table import title
 from negreplay.results.targets import Target, benchmark_beside, target
 
-TEMPLATE = Path(__file__).with_name("report.html")
 BLOCK = 25
 KEPT = {
     Source.NONE: "Learns from the newest images only; nothing of the past is shown again.",
@@ -88,15 +88,11 @@ def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: Sequence[str]) -> str:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "seconds": seconds, "size": size, "highest": _highest}
     arms = _arms(study, rows)
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        "report.html",
         study=study,
         arms=arms,
-        palette=curves.PALETTE,
         svgs=[curves.svg(study, rows, protocol) for protocol in curves.Protocol],
         experiences=max((row.experiences for row in rows), default=0),
         classes=max((len(row.per_class) for row in rows), default=0),
@@ -157,27 +153,3 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", "—" if value is None else str(value)
-
-
-def _highest(spreads: Sequence[Spread | None]) -> float:
-    """The largest mean, for the length of bars; 1 if there is none, so that it can divide."""
-    return max((spread.mean for spread in spreads if spread), default=0.0) or 1.0
-
-
-def seconds(value: float) -> str:
-    """A duration as `4.2 s`, `3 min 05 s` or `2 h 07 min`."""
-    if value < 60:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
-def size(value: float) -> str:
-    """Bytes as `0 B`, `12.4 MB` or `1.9 GB`, in powers of 1000."""
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"

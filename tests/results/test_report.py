@@ -22,7 +22,8 @@ from negreplay.recipe import (
 )
 from negreplay.results.curves import SOURCES, SPARE, styles
 from negreplay.results.metrics import Row
-from negreplay.results.report import seconds, size, to_json, write_report
+from negreplay.results.pages import seconds, size
+from negreplay.results.report import to_json, write_report
 
 KINDS = {
     "pr-od": (Source.ORIGINAL, Mode.POSITIVE),
