@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import tyro
 from rich.console import Console
@@ -20,6 +20,9 @@ from rich.table import Table
 from negreplay.errors import UserError
 from negreplay.recipe import Study
 from negreplay.recipes import STUDIES
+
+if TYPE_CHECKING:
+    from negreplay.results.paper import Exhibit
 
 
 @dataclass(frozen=True)
@@ -114,24 +117,47 @@ class ShowCommand:
 
 @dataclass(frozen=True)
 class ReportCommand:
-    """Write the report of a run anew, finished or not, and print its table."""
+    """Write the report of a run anew, finished or not; or a table or figure of the paper with our numbers beside."""
 
-    folder: tyro.conf.Positional[Path]
-    """Folder of the run."""
+    what: tyro.conf.Positional[str]
+    """Folder of a run; or table1 to table3, figure1, figure3, figure4, figure6, figure8 to figure11."""
+    runs: Path = Path("runs")
+    """Folder that holds the runs from which tables and figures are filled."""
     json: bool = False
     """Print the numbers as JSON."""
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import conclude
+        from negreplay.results.paper import exhibits
         from negreplay.results.report import to_json
         from negreplay.run import reopen, report
 
-        run = reopen(self.folder)
+        known = {exhibit.name: exhibit for exhibit in exhibits()}
+        if self.what in known:
+            self._exhibit(known[self.what], console)
+            return
+        if not Path(self.what).exists() and get_close_matches(self.what, known, n=1):
+            raise UserError(f"there is no run and no table or figure {self.what!r}: {_suggest(self.what, list(known))}")
+        run = reopen(Path(self.what))
         rows = report(run)
         if self.json:
             print(json.dumps(to_json(run.study, rows), indent=2))
         else:
             conclude(run, console)
+
+    def _exhibit(self, exhibit: "Exhibit", console: Console) -> None:
+        from negreplay.results.paper import collect, to_json
+        from negreplay.results.paper_report import print_exhibit, write_exhibit
+        from negreplay.run import runs_in
+
+        runs = runs_in(self.runs)
+        found = {study.name: collect(study, runs) for study in STUDIES}
+        path = write_exhibit(self.runs, exhibit, found)
+        if self.json:
+            print(json.dumps(to_json(exhibit, found), indent=2))
+        else:
+            print_exhibit(exhibit, found, console)
+            console.print(f"page: {path}")
 
 
 COMMANDS = {

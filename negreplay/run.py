@@ -103,6 +103,16 @@ def rows_of(folder: Path, study: Study) -> list[Row]:
     return [row for arm, seed in cells for row in read_position(checkpoint_of(folder, arm, seed)).rows]
 
 
+def runs_in(folder: Path) -> list[tuple[Study, list[Row]]]:
+    """The study and the rows so far of every run in a folder of runs.
+
+    Raises:
+        UserError: the files of a run are damaged.
+    """
+    studies = [(path.parent, read_study(path)) for path in sorted(folder.glob("*/study.json"))]
+    return [(study, rows_of(place, study)) for place, study in studies]
+
+
 def progress_of(run: Run) -> float:
     """How much has been learned, in runs of one arm with one seed."""
     positions = [read_position(cell.checkpoint) for cell in run.cells()]

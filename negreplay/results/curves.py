@@ -104,11 +104,14 @@ def write_png(path: Path, study: Study, rows: Sequence[Row], protocol: Protocol)
     write_whole(path, picture.getvalue())
 
 
-def svg(study: Study, rows: Sequence[Row], protocol: Protocol) -> str:
-    """The curves as an `<svg>` element for a page that defines the palette's colours as CSS variables."""
+def svg(study: Study, rows: Sequence[Row], protocol: Protocol, key: str) -> str:
+    """The curves as an `<svg>` element for a page that defines the palette's colours as CSS variables.
+
+    `key` is another one for each picture of a page.
+    """
     from matplotlib import rc_context
 
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": protocol.value, "font.size": 11.5}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": key, "font.size": 11.5}):
         figure, _ = _figure(study, rows, protocol, (5.4, 3.9))
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
@@ -116,7 +119,7 @@ def svg(study: Study, rows: Sequence[Row], protocol: Protocol) -> str:
     text = re.sub(r"<(metadata|style).*?</\1>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
     # Two pictures on one page must not share the identifiers of their parts.
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{protocol}-", text)
+    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{key}-", text)
     for colour in PALETTE:
         text = text.replace(colour.light, f"var(--{colour.name})")
     return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" {_label(protocol)}>', text)

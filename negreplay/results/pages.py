@@ -6,7 +6,7 @@ from typing import Any
 
 from negreplay.results import curves
 from negreplay.results.metrics import Spread
-from negreplay.results.table import percent
+from negreplay.results.table import percent, title
 
 
 def render(template: str, **values: Any) -> str:
@@ -17,7 +17,13 @@ def render(template: str, **values: Any) -> str:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "seconds": seconds, "size": size, "highest": _highest}
+    environment.filters |= {
+        "percent": percent,
+        "seconds": seconds,
+        "size": size,
+        "highest": _highest,
+        "arm": title,
+    }
     values["palette"] = curves.PALETTE
     return environment.get_template(template).render(values)
 

@@ -93,7 +93,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
         "report.html",
         study=study,
         arms=arms,
-        svgs=[curves.svg(study, rows, protocol) for protocol in curves.Protocol],
+        svgs=[curves.svg(study, rows, protocol, protocol) for protocol in curves.Protocol],
         experiences=max((row.experiences for row in rows), default=0),
         classes=max((len(row.per_class) for row in rows), default=0),
         blocks=_blocks(arms, names),

@@ -4,7 +4,13 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-BESIDE = {"cifar50-nc": "CORe50 NC", "cifar50-nic": "CORe50 NIC"}
+BESIDE = {
+    "core50-nc": "CORe50 NC",
+    "core50-nic": "CORe50 NIC",
+    "cifar50-nc": "CORe50 NC",
+    "cifar50-nic": "CORe50 NIC",
+    "imagenet-nc": "ImageNet-1000 NC",
+}
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,10 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from imagined import rows_of, six_arms
 
 from negreplay.recipe import (
-    ClassifierRecipe,
-    GeneratorRecipe,
     Mode,
-    Phase,
-    Recipe,
-    ReplayRecipe,
-    Scenario,
-    Source,
-    StreamRecipe,
     Study,
 )
 from negreplay.results.curves import SOURCES, SPARE, styles
@@ -25,49 +18,8 @@ from negreplay.results.metrics import Row
 from negreplay.results.pages import seconds, size
 from negreplay.results.report import to_json, write_report
 
-KINDS = {
-    "pr-od": (Source.ORIGINAL, Mode.POSITIVE),
-    "pr-gd": (Source.GENERATED, Mode.POSITIVE),
-    "nr-od": (Source.ORIGINAL, Mode.NEGATIVE),
-    "nr-gd": (Source.GENERATED, Mode.NEGATIVE),
-    "nr-rd": (Source.RANDOM, Mode.NEGATIVE),
-}
 TITLES = ("No replay", "PR-OD", "PR-GD", "NR-OD", "NR-GD", "NR-RD")
-LEVELS = {"no-replay": 0.6, "pr-od": 0.7, "pr-gd": 0.4, "nr-od": 0.69, "nr-gd": 0.68, "nr-rd": 0.64}
 OUTSIDE = re.compile(r"""(?:src|href|action)\s*=\s*(?!["']?#)|url\((?!#)|@import|<script|<link|<iframe|<img""", re.I)
-
-
-def six_arms(name: str = "cifar50-nc", seeds: tuple[int, ...] = (0, 1, 2)) -> Study:
-    stream = StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5)
-    phase = Phase(1, 0.0, 0.1)
-    baseline = Recipe("no-replay", stream, ClassifierRecipe("mobilenet_v1", "conv5_4/dw"), phase, phase)
-    arms = [
-        replace(
-            baseline,
-            name=arm,
-            replay=ReplayRecipe(source, mode, memory=1500),
-            generator=GeneratorRecipe(epochs=4) if source is Source.GENERATED else None,
-        )
-        for arm, (source, mode) in KINDS.items()
-    ]
-    return Study(name, "Fifty classes in nine experiences.", (baseline, *arms), seeds)
-
-
-def rows_of(study: Study, experiences: int, classes: int, every: int = 1) -> list[Row]:
-    rows = []
-    for recipe in study.recipes:
-        for seed in study.seeds:
-            for k in range(experiences):
-                if k % every and k != experiences - 1:
-                    continue
-                seen = classes * (k + 1) // experiences or 1
-                level = LEVELS.get(recipe.name, 0.5) + 0.01 * seed
-                shares = tuple(level if c < seen else None for c in range(classes))
-                whole = level * seen / classes
-                rows.append(
-                    Row(recipe.name, seed, k, experiences, seen, whole, level, shares, 70.0, 2.0, 1.0, 5000, 2 * 10**9)
-                )
-    return rows
 
 
 def page(folder: Path, study: Study, rows: list[Row], names: tuple[str, ...] = ()) -> str:

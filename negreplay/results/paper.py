@@ -1,0 +1,248 @@
+"""The paper's tables and figures, filled from runs: which studies and arms each of them shows, and what came out.
+
+A study on other images has a benchmark's shape and can stand in for it while its own has not been run. It is then
+shown as what it is: its numbers stand apart, and are never said to reproduce the paper's.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from negreplay.recipe import Recipe, Study
+from negreplay.results.curves import Protocol
+from negreplay.results.metrics import Row, Spread, Summary, summarise
+from negreplay.results.targets import Target, targets
+
+FOUR = ("no-replay", "pr-od", "pr-gd", "nr-gd")
+SIX = (*FOUR, "nr-od", "nr-rd")
+WITHIN = 2.0
+"""Standard deviations of the difference within which a number counts as reproduced."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark of the paper: its name there, its test protocol, its study, and studies that can stand in."""
+
+    name: str
+    protocol: Protocol
+    study: str
+    stand_ins: tuple[str, ...] = ()
+
+
+NC = Benchmark("CORe50 NC", Protocol.WHOLE, "core50-nc", ("cifar50-nc", "cifar50-nc-pooled"))
+NC_GROWING = Benchmark("CORe50 NC", Protocol.GROWING, NC.study, NC.stand_ins)
+NIC = Benchmark("CORe50 NIC", Protocol.WHOLE, "core50-nic", ("cifar50-nic", "cifar50-nic-pooled"))
+NAIVE = Benchmark("CORe50 NC, naive", Protocol.WHOLE, "core50-nc-naive", ("cifar50-nc-naive",))
+IMAGENET = Benchmark("ImageNet-1000 NC", Protocol.GROWING, "imagenet-nc", ("cifar50-25x2",))
+IMAGENET_25X40 = Benchmark("ImageNet-1000 25x40", Protocol.GROWING, "imagenet-25x40")
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A table or a figure of the paper: for each benchmark in it, the arms shown.
+
+    `quantity` is `final` or `average` accuracy; it is None for figures, which show the accuracy over experiences.
+    """
+
+    name: str
+    caption: str
+    panels: tuple[tuple[Benchmark, tuple[str, ...]], ...]
+    quantity: str | None = None
+
+    @property
+    def title(self) -> str:
+        """As `Table 1` or `Figure 10`."""
+        kind = "Table" if self.quantity else "Figure"
+        return f"{kind} {self.name.removeprefix(kind.lower())}"
+
+
+def _arms(table: int, benchmark: Benchmark) -> tuple[str, ...]:
+    return tuple(t.arm for t in targets() if (t.table, t.benchmark) == (table, benchmark.name))
+
+
+def exhibits() -> tuple[Exhibit, ...]:
+    """All that can be asked for, in the paper's order."""
+    tables = (
+        (1, "average", "Accuracy averaged over all experiences, NC scenario", (NC, IMAGENET)),
+        (2, "final", "Final accuracy with negative replay of original, generated and random data", (NC, NIC)),
+        (3, "final", "Final accuracy of AR1 and others with a memory of 20,000 patterns", (IMAGENET_25X40,)),
+    )
+    return (
+        *(Exhibit(f"table{n}", text, tuple((b, _arms(n, b)) for b in shown), kind) for n, kind, text, shown in tables),
+        Exhibit("figure1", "Positive and negative generative replay", ((NC, FOUR[2:]), (IMAGENET, FOUR[2:]))),
+        Exhibit("figure3", "Accuracy over experiences, NC scenario", ((NC, FOUR), (IMAGENET, FOUR))),
+        Exhibit("figure4", "Accuracy over experiences, NIC scenario", ((NIC, FOUR),)),
+        Exhibit("figure6", "Naive negative replay (Appendix C)", ((NAIVE, FOUR),)),
+        Exhibit("figure8", "CORe50 NC on the growing test set", ((NC_GROWING, FOUR),)),
+        Exhibit("figure9", "CORe50 NC, all experiments", ((NC, SIX),)),
+        Exhibit("figure10", "ImageNet-1000 NC, all experiments", ((IMAGENET, SIX),)),
+        Exhibit("figure11", "CORe50 NIC, all experiments", ((NIC, SIX),)),
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """What runs of a study have given so far; `study` holds its shipped arms and seeds."""
+
+    study: Study
+    rows: tuple[Row, ...]
+
+    def only(self, arms: Sequence[str]) -> Study:
+        """The study with these arms alone, in this order."""
+        known = {recipe.name: recipe for recipe in self.study.recipes}
+        return Study(self.study.name, self.study.summary, tuple(known[a] for a in arms if a in known), self.study.seeds)
+
+
+def collect(shipped: Study, runs: Iterable[tuple[Study, Sequence[Row]]]) -> Found:
+    """The rows of all runs of a shipped study, each arm and seed once, from the run that has come furthest.
+
+    An arm whose settings were changed is another experiment under the same name, and is left out.
+    """
+    recipes = {recipe.name: recipe for recipe in shipped.recipes}
+    best: dict[tuple[str, int], list[Row]] = {}
+    for study, rows in runs:
+        if study.name == shipped.name:
+            same = {recipe.name for recipe in study.recipes if recipe == recipes.get(recipe.name)}
+            _keep_furthest(best, [row for row in rows if row.arm in same and row.seed in shipped.seeds])
+    return Found(shipped, tuple(row for rows in best.values() for row in rows))
+
+
+def _keep_furthest(best: dict[tuple[str, int], list[Row]], rows: Sequence[Row]) -> None:
+    grouped: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        grouped.setdefault((row.arm, row.seed), []).append(row)
+    for key, cell in grouped.items():
+        if key not in best or cell[-1].experience > best[key][-1].experience:
+            best[key] = cell
+
+
+@dataclass(frozen=True)
+class Line:
+    """One number of a table: the paper's and ours, for one arm. `study` gave ours; None if nothing has been run."""
+
+    benchmark: str
+    arm: str
+    paper: Target
+    study: str | None
+    ours: Spread | None
+    stand_in: bool
+
+    @property
+    def deviations(self) -> float | None:
+        """By how many standard deviations ours differs from the paper's; None where that cannot be said.
+
+        Of the deviations of both over seeds, or of the one that is known.
+        """
+        if self.ours is None or self.stand_in:
+            return None
+        std = math.hypot(100 * (self.ours.std or 0.0), self.paper.std or 0.0)
+        return (100 * self.ours.mean - self.paper.value) / std if std else None
+
+    @property
+    def reproduced(self) -> str:
+        """`yes` or `no` with the difference in standard deviations, `not run`, or why it cannot be said."""
+        if self.ours is None or self.stand_in:
+            return "not run"
+        if self.deviations is None:
+            return f"{100 * self.ours.mean - self.paper.value:+.1f} points; no deviation to judge by"
+        return f"{'yes' if abs(self.deviations) <= WITHIN else 'no'} ({self.deviations:+.1f} s.d.)"
+
+
+def table_lines(exhibit: Exhibit, found: dict[str, Found]) -> list[Line]:
+    """A table's lines: for each number of the paper ours, then that of each study that stands in and has been run."""
+    table = int(exhibit.name.removeprefix("table"))
+    lines: list[Line] = []
+    for benchmark, arms in exhibit.panels:
+        printed = {t.arm: t for t in targets() if (t.table, t.benchmark) == (table, benchmark.name)}
+        for name in (benchmark.study, *benchmark.stand_ins):
+            stand_in = name != benchmark.study
+            summaries = _summaries(found.get(name))
+            for arm in arms:
+                ours = _spread(summaries.get(arm), exhibit.quantity, benchmark.protocol)
+                if ours is not None or not stand_in:
+                    study = name if ours is not None else None
+                    lines.append(Line(benchmark.name, arm, printed[arm], study, ours, stand_in))
+    return lines
+
+
+def _summaries(found: Found | None) -> dict[str, Summary]:
+    return {} if found is None else {s.arm: s for s in summarise(found.rows, found.study)}
+
+
+def _spread(summary: Summary | None, quantity: str | None, protocol: Protocol) -> Spread | None:
+    return None if summary is None else getattr(summary, f"{quantity}_{protocol}")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One panel of a figure: the study drawn and whether it stands in; None for the study where nothing was run."""
+
+    benchmark: Benchmark
+    found: Found | None
+    stand_in: bool
+    arms: tuple[str, ...]
+
+
+def figure_panels(exhibit: Exhibit, found: dict[str, Found]) -> list[Curves]:
+    """A figure's panels, each from the benchmark's own study or, while that has no rows, from the first stand-in."""
+    panels = []
+    for benchmark, arms in exhibit.panels:
+        names = (benchmark.study, *benchmark.stand_ins)
+        name = next((n for n in names if n in found and any(row.arm in arms for row in found[n].rows)), None)
+        panels.append(Curves(benchmark, found[name] if name else None, name not in (None, benchmark.study), arms))
+    return panels
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Runs that an exhibit still wants, as the command that makes them; `hours` is an estimate, None if unknown."""
+
+    command: str
+    hours: float | None
+    on: str
+
+
+def missing(exhibit: Exhibit, found: dict[str, Found]) -> list[Missing]:
+    """What is to be run for the exhibit to be whole: unfinished seeds of the benchmarks' own studies."""
+    wanted: dict[str, list[str]] = {}
+    for benchmark, arms in exhibit.panels:
+        wanted.setdefault(benchmark.study, []).extend(arms)
+    return [_missing(found[name], arms) for name, arms in wanted.items() if name in found and _gaps(found[name], arms)]
+
+
+def _gaps(found: Found, arms: Sequence[str]) -> list[tuple[Recipe, int]]:
+    summaries = _summaries(found)
+    return [(r, seed) for r in found.only(arms).recipes for seed in summaries[r.name].incomplete]
+
+
+def _missing(found: Found, arms: Sequence[str]) -> Missing:
+    gaps, study = _gaps(found, arms), found.study
+    names = list(dict.fromkeys(recipe.name for recipe, _ in gaps))
+    seeds = sorted({seed for _, seed in gaps})
+    options = "" if len(names) == len(study.recipes) else f" --arms {' '.join(names)}"
+    options += "" if len(seeds) == len(study.seeds) else f" --seeds {' '.join(map(str, seeds))}"
+    share = len(names) * len(seeds) / (len(study.recipes) * len(study.seeds))
+    return Missing(f"negreplay run {study.name}{options}", study.hours and study.hours * share, study.on)
+
+
+def to_json(exhibit: Exhibit, found: dict[str, Found]) -> dict[str, Any]:
+    """A table's lines (for a figure those of its curves' rows) and what is missing, ready for `json.dumps`."""
+    lines = table_lines(exhibit, found) if exhibit.quantity else []
+    panels = [] if exhibit.quantity else figure_panels(exhibit, found)
+    return {
+        "name": exhibit.name,
+        "caption": exhibit.caption,
+        "lines": [asdict(line) | {"reproduced": line.reproduced} for line in lines],
+        "panels": [
+            {
+                "benchmark": panel.benchmark.name,
+                "protocol": panel.benchmark.protocol,
+                "study": panel.found and panel.found.study.name,
+                "stand_in": panel.stand_in,
+                "rows": [asdict(row) for row in panel.found.rows if row.arm in panel.arms] if panel.found else [],
+            }
+            for panel in panels
+        ],
+        "missing": [asdict(item) for item in missing(exhibit, found)],
+    }

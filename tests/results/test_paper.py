@@ -1,0 +1,145 @@
+"""The paper's tables and figures, filled from runs: what counts as reproduced, what stands in, what is missing."""
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from imagined import LEVELS, rows_of, six_arms
+from rich.console import Console
+
+from negreplay.recipe import Study
+from negreplay.results.metrics import Row, Spread
+from negreplay.results.paper import (
+    Exhibit,
+    Found,
+    Line,
+    collect,
+    exhibits,
+    figure_panels,
+    missing,
+    table_lines,
+    to_json,
+)
+from negreplay.results.paper_report import print_exhibit, write_exhibit
+from negreplay.results.targets import Target
+
+EXHIBITS = {exhibit.name: exhibit for exhibit in exhibits()}
+STUDY = replace(six_arms("core50-nc"), hours=18.0, on="one GPU")
+
+
+def found(study: Study, rows: list[Row] | None = None) -> dict[str, Found]:
+    return {study.name: Found(study, tuple(rows_of(study, 9, 50) if rows is None else rows))}
+
+
+def line(mean: float, std: float | None, paper: float, paper_std: float | None, stand_in: bool = False) -> Line:
+    printed = Target(2, "CORe50 NC", "nr-gd", paper, paper_std, "")
+    return Line("CORe50 NC", "nr-gd", printed, "core50-nc", Spread(mean, std), stand_in)
+
+
+def test_every_table_and_figure_of_results_can_be_asked_for():
+    figures = [f"figure{n}" for n in (1, 3, 4, 6, 8, 9, 10, 11)]
+    assert list(EXHIBITS) == ["table1", "table2", "table3", *figures]
+    assert [EXHIBITS[name].title for name in ("table3", "figure10")] == ["Table 3", "Figure 10"]
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict"),
+    [
+        (line(0.70, 0.03, 68.0, 4.0), "yes (+0.4 s.d.)"),  # 2 points; sqrt(3^2 + 4^2) = 5
+        (line(0.5801, 0.03, 68.0, 4.0), "yes (-2.0 s.d.)"),
+        (line(0.57, 0.03, 68.0, 4.0), "no (-2.2 s.d.)"),
+        (line(0.70, None, 68.0, 1.0), "yes (+2.0 s.d.)"),  # one seed of ours: the paper's deviation alone
+        (line(0.30, 0.01, 33.1, None), "no (-3.1 s.d.)"),
+        (line(0.30, None, 33.1, None), "-3.1 points; no deviation to judge by"),
+        (line(0.70, 0.03, 68.0, 4.0, stand_in=True), "not run"),
+    ],
+)
+def test_what_counts_as_reproduced(line: Line, verdict: str):
+    assert line.reproduced == verdict
+
+
+def test_a_table_shows_ours_beside_every_number_of_the_paper():
+    lines = table_lines(EXHIBITS["table2"], found(STUDY))
+    assert [(line.benchmark, line.arm) for line in lines[:4]] == [
+        ("CORe50 NC", arm) for arm in ("no-replay", "nr-od", "nr-gd", "nr-rd")
+    ]
+    for shown in lines[:4]:
+        finals = [row.whole for row in rows_of(STUDY, 9, 50) if row.arm == shown.arm and row.last]
+        assert shown.ours and shown.ours.mean == pytest.approx(sum(finals) / 3) and shown.study == "core50-nc"
+    assert [line.reproduced for line in lines[4:]] == ["not run"] * 4
+
+
+def test_table_1_averages_over_experiences_in_each_benchmark_s_protocol():
+    imagenet = replace(STUDY, name="imagenet-nc")
+    lines = table_lines(EXHIBITS["table1"], found(STUDY) | found(imagenet))
+    rows = [row for row in rows_of(STUDY, 9, 50) if row.arm == "pr-gd"]
+    whole, growing = (sum(getattr(row, kind) for row in rows) / len(rows) for kind in ("whole", "growing"))
+    ours = {line.benchmark: line.ours.mean for line in lines if line.arm == "pr-gd" and line.ours}
+    assert ours == {"CORe50 NC": pytest.approx(whole), "ImageNet-1000 NC": pytest.approx(growing)}
+
+
+def test_a_stand_in_is_listed_apart_and_reproduces_nothing():
+    shape = replace(STUDY, name="cifar50-nc")
+    lines = table_lines(EXHIBITS["table2"], found(shape))
+    assert [line.reproduced for line in lines] == ["not run"] * len(lines)
+    assert [line.study for line in lines if line.stand_in] == ["cifar50-nc"] * 4
+    (panel,) = figure_panels(EXHIBITS["figure9"], found(shape))
+    assert panel.stand_in and panel.found and panel.found.study == shape
+    both = found(shape) | found(STUDY)
+    (panel,) = figure_panels(EXHIBITS["figure9"], both)
+    assert not panel.stand_in and panel.found is both["core50-nc"]
+
+
+def test_what_is_missing_is_a_command_with_its_share_of_the_hours():
+    rows = [row for row in rows_of(STUDY, 9, 50) if row.arm != "nr-gd" or (row.seed == 0 and row.experience < 5)]
+    (item,) = missing(EXHIBITS["figure9"], found(STUDY, rows))
+    assert item.command == "negreplay run core50-nc --arms nr-gd" and item.hours == 3.0 and item.on == "one GPU"
+    rows = [row for row in rows_of(STUDY, 9, 50) if row.seed != 2]
+    (item,) = missing(EXHIBITS["figure9"], found(STUDY, rows))
+    assert item.command == "negreplay run core50-nc --seeds 2" and item.hours == 6.0
+    assert missing(EXHIBITS["figure9"], found(STUDY)) == []
+    (item,) = missing(EXHIBITS["figure9"], found(replace(STUDY, hours=None), []))
+    assert item.command == "negreplay run core50-nc" and item.hours is None
+
+
+def test_rows_of_several_runs_are_gathered_and_changed_settings_left_out():
+    rows = rows_of(STUDY, 9, 50)
+    first = [row for row in rows if row.seed == 0]
+    begun = [row for row in rows if row.seed == 1 and row.experience < 3]
+    second = [row for row in rows if row.seed == 1]
+    changed = replace(STUDY.recipes[0], evaluate_every=2)
+    other = replace(STUDY, recipes=(changed, *STUDY.recipes[1:]))
+    gathered = collect(
+        STUDY,
+        [(STUDY, first), (STUDY, begun), (other, second), (replace(STUDY, name="digits"), rows)],
+    )
+    expected = {(row.arm, row.seed, row.experience) for row in (*first, *second) if row.arm != changed.name}
+    expected |= {(row.arm, row.seed, row.experience) for row in begun if row.arm == changed.name} | {
+        (row.arm, row.seed, row.experience) for row in first if row.arm == changed.name
+    }
+    assert {(row.arm, row.seed, row.experience) for row in gathered.rows} == expected
+    assert len(gathered.rows) == len(expected)
+
+
+@pytest.mark.parametrize("exhibit", exhibits(), ids=lambda exhibit: exhibit.name)
+def test_every_page_can_be_written_with_and_without_runs(exhibit: Exhibit, tmp_path: Path):
+    shape = replace(STUDY, name="cifar50-nic")
+    some = found(STUDY, [row for row in rows_of(STUDY, 9, 50) if row.arm != "nr-od"]) | found(shape)
+    for runs in ({}, some):
+        console = Console(width=100, record=True, file=StringIO())
+        page = write_exhibit(tmp_path, exhibit, runs).read_text()
+        print_exhibit(exhibit, runs, console)
+        assert exhibit.caption in page and exhibit.title in console.export_text()
+        assert json.dumps(to_json(exhibit, runs))
+    drawn = {panel.found.study.name for panel in figure_panels(exhibit, some) if panel.found}
+    if exhibit.quantity is None:
+        assert {path.name for path in tmp_path.glob("*.png")} == {f"{exhibit.name}-{name}.png" for name in drawn}
+        assert page.count("<svg viewBox") == len(drawn)
+
+
+def test_a_page_says_what_was_measured(tmp_path: Path):
+    page = write_exhibit(tmp_path, EXHIBITS["table2"], found(STUDY)).read_text()
+    assert "60.99 ± 0.49" in page and f"{100 * LEVELS['nr-gd'] + 1:.2f} ± 1.00" in page
+    assert "negreplay run" not in page
