@@ -1,7 +1,10 @@
-"""Writing files so that nothing is ever half-written."""
+"""Writing files so that nothing is ever half-written, nor by two processes at once."""
 
 import os
-from contextlib import suppress
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 from negreplay.errors import UserError
@@ -35,3 +38,29 @@ def remove_unfinished(folder: Path) -> None:
     for path in folder.glob(".*.*"):
         if path.suffix[1:].isdigit():
             path.unlink(missing_ok=True)
+
+
+def lock(file: FileIO) -> None:
+    """Locks a file until it is closed, or its process dies; raises OSError where another process has locked it.
+
+    Windows, where this does nothing, deletes and replaces no file that is open.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def alone(path: Path, busy: str) -> Iterator[None]:
+    """Within, no other process is in such a block for the same file.
+
+    Raises:
+        UserError: another one is; `busy` is the sentence.
+    """
+    with FileIO(path, "r+") as file:
+        try:
+            lock(file)
+        except BlockingIOError as error:
+            raise UserError(busy) from error
+        yield

@@ -19,7 +19,7 @@ from negreplay.build import dump_study, read_study
 from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
-from negreplay.files import remove_unfinished, write_whole
+from negreplay.files import alone, remove_unfinished, write_whole
 from negreplay.memory import keep_freed_memory
 from negreplay.optimize import Device
 from negreplay.processes import learn_in_processes
@@ -125,20 +125,29 @@ def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
 
 
 def learn(run: Run) -> Generator[Event, None, None]:
-    """Learns what is left of the run, event by event; closing it ends all its processes."""
+    """Learns what is left of the run, event by event; closing it ends all its processes.
+
+    Raises:
+        UserError: another process is learning it already.
+    """
     _check_device(run.places.device)
-    _tidy(run.folder)  # after a kill
-    cells = run.cells()
     keep_freed_memory()
-    try:
-        yield from encode_cells(cells)
-        if run.jobs == 1:
-            for cell in cells:
-                yield from learn_cell(cell)
-        else:
-            yield from learn_in_processes(cells, run.jobs)
-    finally:
-        _tidy(run.folder)  # after ending processes that were writing
+    with alone(run.folder / "run.json", f"{run.folder} is being learned by another process: wait for it, or stop it."):
+        _tidy(run.folder)  # after a kill
+        try:
+            yield from _learn(run)
+        finally:
+            _tidy(run.folder)  # after ending processes that were writing
+
+
+def _learn(run: Run) -> Generator[Event, None, None]:
+    cells = run.cells()
+    yield from encode_cells(cells)
+    if run.jobs == 1:
+        for cell in cells:
+            yield from learn_cell(cell)
+    else:
+        yield from learn_in_processes(cells, run.jobs)
 
 
 def _tidy(folder: Path) -> None:

@@ -227,3 +227,13 @@ def test_nothing_is_written_for_a_run_that_cannot_start(tmp_path: Path):
         with pytest.raises(UserError, match=f"--jobs is {jobs}"):
             start(tmp_path / "out", STUDY, places(tmp_path), jobs, "negreplay run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_learned_by_one_process_at_a_time(tmp_path: Path):
+    run = start(tmp_path / "out", digits("no-replay"), places(tmp_path), 1, "negreplay run")
+    first = learn(run)
+    next(first)
+    with pytest.raises(UserError, match=r"out is being learned by another process: wait for it, or stop it"):
+        next(learn(reopen(tmp_path / "out")))
+    first.close()
+    assert sum(event.row is not None for event in learn(run)) == 3

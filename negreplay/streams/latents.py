@@ -9,7 +9,6 @@ import math
 import os
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from negreplay.errors import UserError
+from negreplay.files import lock
 from negreplay.streams.stream import Data
 
 Encode = Callable[[Float[Tensor, "k *image"]], Float[Tensor, "k *latent"]]
@@ -155,7 +155,7 @@ def _create(temporary: Path, needed: int) -> FileIO:
     if shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     file = FileIO(temporary, "x")
-    _lock(file)
+    lock(file)
     return file
 
 
@@ -164,16 +164,8 @@ def _remove_abandoned(path: Path) -> None:
     with suppress(OSError):
         if time.time() - path.stat().st_mtime > _YOUNG_SECONDS:
             with FileIO(path, "r+") as file:
-                _lock(file)
+                lock(file)
             path.unlink(missing_ok=True)
-
-
-def _lock(file: FileIO) -> None:
-    """Locks a file for this process, or raises OSError; Windows needs none, for it deletes no file that is open."""
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
