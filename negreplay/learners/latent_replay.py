@@ -88,6 +88,5 @@ class LatentReplay(Learner):
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         self.classifier.eval()
         with self.device.computing():
-            latents = inputs if encoded else self.classifier.encode(inputs)
-            logits = self.classifier.decide(latents)
+            logits = self.classifier.decide(self.classifier.encode(inputs, encoded))
         return logits.float().masked_fill(~self.classifier.head.seen, -torch.inf)

@@ -48,10 +48,15 @@ class Classifier(nn.Module):
         _settle(self)
         return self
 
-    def encode(self, images: Float[Tensor, "n *image"]) -> Float[Tensor, "n *latent"]:
-        """The latents of images, wherever these are; with a blocked front they carry no gradient."""
+    def encode(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n *latent"]:
+        """The latents of images, wherever these are; with a blocked front they carry no gradient.
+
+        What is `encoded` already, as all that comes from a store, is returned as it is.
+        """
+        if encoded:
+            return inputs
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.blocked):
-            return self.front(_channels_last(images.to(self.blocked.device)))
+            return self.front(_channels_last(inputs.to(self.blocked.device)))
 
     def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
         """What the back makes of latents."""
@@ -69,7 +74,7 @@ class Classifier(nn.Module):
     def latents(self, batch: Batch) -> Float[Tensor, "n *latent"]:
         """The latents of a minibatch, those of replayed patterns last."""
         # In one memory format, wherever they come from: in another one convolutions round otherwise.
-        latents = _channels_last(batch.current if batch.encoded else self.encode(batch.current))
+        latents = _channels_last(self.encode(batch.current, batch.encoded))
         return torch.cat([latents, _channels_last(batch.replay)]) if len(batch.replay) else latents
 
     def forward(self, batch: Batch, stop: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n classes"]:

@@ -47,7 +47,7 @@ class Original(ReplaySource):
         taken = torch.randperm(int(self.filled), generator=self.rng)[: inserted - len(free)]
         for places, rows in zip(torch.cat([free, taken]).split(128), chosen.split(128), strict=True):
             found = data.data.read(rows)
-            self.x[places] = found if data.encoded else classifier.encode(found).cpu()
+            self.x[places] = classifier.encode(found, data.encoded).cpu()
             self.y[places] = data.data.labels[rows]
         self.filled += len(free)
         return iter(())
