@@ -129,6 +129,16 @@ def test_report_writes_anew_and_prints(negreplay: Negreplay):
     assert found["study"] == json.loads(json.dumps(asdict(digits("no-replay"))))
 
 
+def test_report_fills_a_table_and_a_figure_of_the_paper(negreplay: Negreplay):
+    run(negreplay, replace(digits("no-replay"), name="cifar50-nc"), out="runs/changed")
+    done = negreplay("report", "table2")
+    assert done.code == 0 and "60.99 ± 0.49" in done.out and "page: runs/table2.html" in done.out
+    assert "* cifar50-nc" not in done.out  # its settings are not those of the study of that name
+    found = json.loads(negreplay("report", "figure4", "--runs", "runs", "--json").out)
+    assert found["panels"][0]["study"] is None and Path("runs/figure4.html").exists()
+    assert "did you mean 'figure9'?" in negreplay("report", "figur9").sentence()
+
+
 def test_help_and_list_import_no_torch():
     code = "import sys\nfrom negreplay.cli import main\ntry:\n    main()\nfinally:\n    print(sorted(sys.modules))"
     for arguments in (["--help"], ["run", "--help"], ["list"], ["list", "--json"], ["show", "digits"]):
