@@ -88,14 +88,17 @@ class ListCommand:
 
     def __call__(self, console: Console) -> None:
         if self.json:
-            names = ("name", "summary", "seeds")
+            names = ("name", "summary", "seeds", "reproduces", "hours", "on")
             found = [{name: getattr(s, name) for name in names} | {"arms": _arms(s)} for s in STUDIES]
             print(json.dumps(found, indent=2))
             return
-        table = Table("study", "arms", "seeds", "what")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         for study in STUDIES:
-            table.add_row(study.name, " ".join(_arms(study)), str(len(study.seeds)), study.summary)
-        console.print(table)
+            facts = [f"{len(study.recipes)} arms x {len(study.seeds)} seeds"]
+            facts += [f"{study.hours:g} hours on {study.on}"] if study.hours is not None else []
+            facts += [f"for {' '.join(study.reproduces)}"] if study.reproduces else []
+            table.add_row(f"[bold]{study.name}[/]", f"{study.summary}\n[dim]{'; '.join(facts)}[/]")
+        console.print(table, highlight=False)
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,10 @@ from negreplay.recipe import (
     Scenario,
     StreamRecipe,
     Study,
-    Weights,
 )
 from negreplay.recipes.arms import six_arms
+from negreplay.recipes.core50_nc import MOBILENET
 
-MOBILENET = Weights(
-    file="mobilenet_v1_1.0_imagenet.safetensors",
-    mean=(0.5, 0.5, 0.5),
-    std=(0.5, 0.5, 0.5),
-    activation="relu6",
-    padding="right-bottom",
-    eps=1e-3,
-)
 NC = Recipe(
     name="no-replay",
     stream=StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5, images=ImageRecipe(128)),

@@ -7,7 +7,9 @@ from torch import Tensor
 from negreplay.errors import UserError
 from negreplay.nets.generator import Generator, Reconstruction, generator_loss
 
-BODIES = pytest.mark.parametrize(("latent", "body"), [((6, 8, 8), "conv"), ((6, 8, 8), "dense"), ((5,), "dense")])
+BODIES = pytest.mark.parametrize(
+    ("latent", "body"), [((6, 8, 8), "conv"), ((6, 14, 6), "conv"), ((6, 8, 8), "dense"), ((5,), "dense")]
+)
 
 
 def generator(latent: tuple[int, ...], body: str, classes: int = 3) -> Generator:
@@ -62,8 +64,8 @@ def test_all_parts_learn(latent, body):
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
-@pytest.mark.parametrize(("latent", "shape"), [((5,), "5"), ((6, 8, 6), "6x8x6"), ((6, 2, 8), "6x2x8")])
-def test_maps_that_convolutions_cannot_halve_twice_are_refused(latent, shape):
+@pytest.mark.parametrize(("latent", "shape"), [((5,), "5"), ((6, 8, 7), "6x8x7"), ((6, 1, 8), "6x1x8")])
+def test_maps_that_convolutions_cannot_halve_are_refused(latent, shape):
     with pytest.raises(UserError, match=f"^generator.body is conv, but latents are {shape}: give dense"):
         generator(latent, "conv")
 
