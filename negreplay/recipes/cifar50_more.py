@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from negreplay.recipe import Augment, ClassifierRecipe, Front, ImageRecipe, Recipe, StreamRecipe, Study
 from negreplay.recipes import cifar50, core50_nc, core50_nic, imagenet_nc
-from negreplay.recipes.arms import named, replay_arms
+from negreplay.recipes.arms import named
 from negreplay.recipes.core50_nc import gradient_blocked, naive
 
 SHARES = (10, 20, 30, 50, 70)
 """Percentages of a minibatch that are replayed, in the sweep of Appendix F.4."""
 
 
-def printed(arms: tuple[Recipe, ...], stream: StreamRecipe, memory: int) -> tuple[Recipe, ...]:
+def elsewhere(arms: tuple[Recipe, ...], stream: StreamRecipe, memory: int) -> tuple[Recipe, ...]:
     """The paper's arms and settings on other images; only the memory is scaled with the data."""
 
     def here(arm: Recipe) -> Recipe:
@@ -34,21 +34,20 @@ def small_imagenet() -> tuple[Recipe, ...]:
     """The ImageNet recipe at 32 x 32: its network with the small stem, and a memory of 20 patterns a class."""
     stream = replace(cifar50.NC.stream, first_classes=2, classes=2, images=ImageRecipe(32, augment=Augment.CROP))
     classifier = ClassifierRecipe("resnet18-32", "layer3", Front.FIRST, renorm=None)
-    base = replace(imagenet_nc.TABLE_7, stream=stream, classifier=classifier)
-    no_replay = replace(imagenet_nc.TABLE_6, stream=stream, classifier=classifier)
-    return (no_replay, *replay_arms(base, 1000, imagenet_nc.TABLE_11))
+    arms = (replace(arm, classifier=classifier) for arm in imagenet_nc.IMAGENET_NC.recipes)
+    return elsewhere(tuple(arms), stream, 1000)
 
 
 CIFAR50_NC_PRINTED = Study(
     "cifar50-nc-printed",
     "cifar50-nc with the settings of Tables 4, 5 and 10 as printed.",
-    printed(core50_nc.CORE50_NC.recipes, cifar50.NC.stream, 250),
+    elsewhere(core50_nc.CORE50_NC.recipes, cifar50.NC.stream, 250),
     hours=3.0,
 )
 CIFAR50_NIC_PRINTED = Study(
     "cifar50-nic-printed",
     "cifar50-nic with the settings of Tables 8, 9 and 12 as printed.",
-    printed(core50_nic.CORE50_NIC.recipes, cifar50.NIC.stream, 50),
+    elsewhere(core50_nic.CORE50_NIC.recipes, cifar50.NIC.stream, 50),
     hours=4.0,
 )
 CIFAR50_NC_BLOCKED = Study(

@@ -13,10 +13,12 @@ from negreplay.recipe import (
     GeneratorRecipe,
     HeadKind,
     LearnerRecipe,
+    Mode,
     Phase,
     Recipe,
     ReplayRecipe,
     Scenario,
+    Source,
     StreamRecipe,
     Study,
     SynapticIntelligence,
@@ -49,10 +51,11 @@ TABLE_4 = Recipe(
 # Table 5 prints a first learning rate a hundred times that of Table 4; it is taken as printed.
 TABLE_5 = replace(
     TABLE_4,
+    name="pr-od",
     classifier=replace(TABLE_4.classifier, front=Front.BLOCKED),
     first=Phase(epochs=4, lr_features=3e-2, lr_head=3e-2),
     following=Phase(epochs=4, lr_features=5e-5, lr_head=5e-4),
-    replay=ReplayRecipe(per_minibatch=14),
+    replay=ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, memory=1500, per_minibatch=14),
     learner=replace(TABLE_4.learner, penalty=None),
 )
 TABLE_10 = GeneratorRecipe(
@@ -67,7 +70,7 @@ TABLE_10 = GeneratorRecipe(
     per_minibatch=27,
     epochs=4,
 )
-REPLAY = replay_arms(TABLE_5, 1500, TABLE_10)
+REPLAY = replay_arms(TABLE_5, TABLE_10)
 
 CORE50_NC = Study(
     "core50-nc",
@@ -97,7 +100,10 @@ def gradient_blocked(arms: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
 CORE50_NC_NAIVE = Study(
     "core50-nc-naive",
     "CORe50 NC with a plain head: stand-alone negative replay (Appendix C).",
-    (naive(replace(TABLE_5, name="no-replay")), *map(naive, named(REPLAY, "pr-od", "pr-gd", "nr-gd"))),
+    (
+        naive(replace(TABLE_5, name="no-replay", replay=ReplayRecipe())),
+        *map(naive, named(REPLAY, "pr-od", "pr-gd", "nr-gd")),
+    ),
     reproduces=("figure6",),
     hours=6.0,
 )

@@ -8,7 +8,7 @@ about 22.
 
 from dataclasses import replace
 
-from negreplay.recipe import Phase, ReplayRecipe, Scenario, StreamRecipe, Study, SynapticIntelligence
+from negreplay.recipe import Mode, Phase, ReplayRecipe, Scenario, Source, StreamRecipe, Study, SynapticIntelligence
 from negreplay.recipes.arms import replay_arms
 from negreplay.recipes.core50_nc import TABLE_4, TABLE_5, TABLE_10
 
@@ -21,10 +21,14 @@ TABLE_8 = replace(
     evaluate_every=10,
 )
 TABLE_9 = replace(
-    TABLE_8, classifier=TABLE_5.classifier, replay=ReplayRecipe(per_minibatch=64), learner=TABLE_5.learner
+    TABLE_8,
+    name="pr-od",
+    classifier=TABLE_5.classifier,
+    replay=ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, memory=300, per_minibatch=64),
+    learner=TABLE_5.learner,
 )
 TABLE_12 = replace(TABLE_10, per_minibatch=64)
-PR_OD, PR_GD, NR_OD, NR_GD, NR_RD = replay_arms(TABLE_9, 300, TABLE_12)
+PR_OD, PR_GD, NR_OD, NR_GD, NR_RD = replay_arms(TABLE_9, TABLE_12)
 # The paper draws random patterns anew for every minibatch; here 300 are drawn for every experience.
 RANDOM = replace(NR_RD, replay=replace(NR_RD.replay, per_minibatch=21))
 REPLAY = (PR_OD, PR_GD, NR_OD, NR_GD, RANDOM)

@@ -14,14 +14,16 @@ from negreplay.recipe import (
     GeneratorRecipe,
     ImageRecipe,
     LearnerRecipe,
+    Mode,
     Phase,
     Recipe,
     ReplayRecipe,
     Scenario,
+    Source,
     StreamRecipe,
     Study,
 )
-from negreplay.recipes.arms import named, replay_arms
+from negreplay.recipes.arms import replay_arms
 
 FLOOR = 1 / 11
 """Where Equation 16 ends; the exact number cannot be read in the paper."""
@@ -40,7 +42,11 @@ TABLE_6 = Recipe(
     following=Phase(epochs=32, lr_features=5e-3, lr_head=5e-2, floor=FLOOR),
     learner=LearnerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
 )
-TABLE_7 = replace(TABLE_6, replay=ReplayRecipe(per_minibatch=36))
+TABLE_7 = replace(
+    TABLE_6,
+    name="pr-od",
+    replay=ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, memory=20_000, per_minibatch=36),
+)
 TABLE_11 = GeneratorRecipe(
     body="conv",
     width=128,
@@ -54,7 +60,7 @@ TABLE_11 = GeneratorRecipe(
     per_minibatch=36,
     epochs=32,
 )
-REPLAY = replay_arms(TABLE_7, 20_000, TABLE_11)
+REPLAY = replay_arms(TABLE_7, TABLE_11)
 SEEDS = (1993, 60, 827)
 """The seeds of the authors' three class orders."""
 
@@ -70,7 +76,7 @@ IMAGENET_NC = Study(
 IMAGENET_25X40 = Study(
     "imagenet-25x40",
     "ImageNet-1000, 25 x 40: AR1 with 20,000 patterns, beside what Masana et al. measured.",
-    tuple(replace(arm, name="ar1") for arm in named(REPLAY, "pr-od")),
+    (replace(TABLE_7, name="ar1"),),
     SEEDS,
     reproduces=("table3",),
     hours=9.0,
