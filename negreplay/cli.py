@@ -93,11 +93,9 @@ class ListCommand:
             print(json.dumps(found, indent=2))
             return
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
         for study in STUDIES:
-            facts = [f"{len(study.recipes)} arms x {len(study.seeds)} seeds"]
-            facts += [f"{study.hours:g} hours on {study.on}"] if study.hours is not None else []
-            facts += [f"for {' '.join(study.reproduces)}"] if study.reproduces else []
-            table.add_row(f"[bold]{study.name}[/]", f"{study.summary}\n[dim]{'; '.join(facts)}[/]")
+            table.add_row(f"[bold]{study.name}[/]", f"{study.summary}\n[dim]{_plan(study)}[/]")
         console.print(table, highlight=False)
 
 
@@ -207,6 +205,14 @@ def _command() -> str:
 
 def _arms(study: Study) -> list[str]:
     return [recipe.name for recipe in study.recipes]
+
+
+def _plan(study: Study) -> str:
+    """A study's arms and seeds, how long they take, and what in the paper they give."""
+    plan = f"arms {' '.join(_arms(study))}; seeds {' '.join(map(str, study.seeds))}"
+    facts = [] if study.hours is None else [f"about {study.hours:g} hours on {study.on}"]
+    facts += [f"gives {' '.join(study.reproduces)}"] if study.reproduces else []
+    return f"{plan}\n{'; '.join(facts)}"
 
 
 def _study(name: str) -> Study:

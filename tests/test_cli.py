@@ -88,11 +88,24 @@ def test_resuming_a_finished_run_only_reports_again(negreplay: Negreplay):
 
 
 def test_list_names_all_studies(negreplay: Negreplay):
-    assert all(study.name in negreplay("list").out for study in STUDIES)
     listed = json.loads(negreplay("list", "--json").out)
     assert [study["name"] for study in listed] == [study.name for study in STUDIES]
-    assert listed[0]["arms"] == [recipe.name for recipe in STUDIES[0].recipes]
-    assert listed[0]["seeds"] == list(STUDIES[0].seeds) and listed[0]["summary"] == STUDIES[0].summary
+    for shown, study in zip(listed, STUDIES, strict=True):
+        assert shown["arms"] == [recipe.name for recipe in study.recipes]
+        for name in ("seeds", "reproduces"):
+            assert shown[name] == list(getattr(study, name))
+        assert (shown["summary"], shown["hours"], shown["on"]) == (study.summary, study.hours, study.on)
+
+
+def test_list_is_readable_in_100_columns(negreplay: Negreplay, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = negreplay("list").out
+    assert max(map(len, shown.splitlines())) <= 100 and "…" not in shown
+    words = " ".join(shown.split())
+    for study in STUDIES:
+        arms, seeds = (" ".join(map(str, found)) for found in ([r.name for r in study.recipes], study.seeds))
+        plan = f"{study.name} {study.summary} arms {arms}; seeds {seeds} about {study.hours:g} hours on {study.on}"
+        assert plan + (f"; gives {' '.join(study.reproduces)}" if study.reproduces else "") in words
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=[study.name for study in STUDIES])
@@ -160,7 +173,7 @@ def test_help_and_list_import_no_torch():
 
 def test_an_unknown_study(negreplay: Negreplay):
     assert "did you mean 'digits'?" in negreplay("run", "digts").sentence()
-    assert "choose one of digits, cifar50-nc" in negreplay("show", "imagenet").sentence()
+    assert "choose one of digits, cifar50-nc" in negreplay("show", "birds").sentence()
     assert "there is no file no.json" in negreplay("run", "no.json").sentence()
     assert not Path("runs").exists()
 
