@@ -1,4 +1,9 @@
-"""The studies that ship with the library."""
+"""The studies that ship with the library.
+
+Their `hours` hold for all arms and seeds in float32. Those of `digits` and of the pooled studies were measured
+(benchmarks/); all others are estimates from the time of a step, good to a factor of two. `--precision bfloat16` halves
+them on processors that know it.
+"""
 
 from negreplay.recipes.cifar50 import CIFAR50_NC, CIFAR50_NC_POOLED, CIFAR50_NIC, CIFAR50_NIC_POOLED
 from negreplay.recipes.cifar50_more import (

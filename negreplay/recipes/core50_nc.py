@@ -26,6 +26,8 @@ from negreplay.recipe import (
 )
 from negreplay.recipes.arms import named, replay_arms
 
+# A public training of MobileNetV1. The paper's own weights pad symmetrically, rectify with ReLU and normalise as
+# torchvision does, which are the defaults of `Weights`.
 MOBILENET = Weights(
     file="mobilenet_v1_1.0_imagenet.safetensors",
     mean=(0.5, 0.5, 0.5),

@@ -29,7 +29,8 @@ TABLE_9 = replace(
 )
 TABLE_12 = replace(TABLE_10, per_minibatch=64)
 PR_OD, PR_GD, NR_OD, NR_GD, NR_RD = replay_arms(TABLE_9, TABLE_12)
-# The paper draws random patterns anew for every minibatch; here 300 are drawn for every experience.
+# Table 9 has no memory of random patterns ("N/A"): it draws them for every minibatch. Here 300 are drawn for an
+# experience, and 21 of them for every minibatch.
 RANDOM = replace(NR_RD, replay=replace(NR_RD.replay, per_minibatch=21))
 REPLAY = (PR_OD, PR_GD, NR_OD, NR_GD, RANDOM)
 

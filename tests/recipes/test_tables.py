@@ -1,6 +1,6 @@
 """Tables 4 to 12 of the paper, typed once more from its pages and compared with the studies that ship."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -141,8 +141,28 @@ def test_blocked_arms_differ_in_one_thing():
 
 
 def test_shares_of_the_sweep():
-    shares = {recipe.name: recipe.replay.per_minibatch for recipe in BY_NAME["cifar50-nc-share"].recipes[1:]}
-    assert len(shares) == 25 and {shares["nr-gd-10"], shares["nr-gd-30"], shares["pr-od-70"]} == {13, 38, 90}
+    none, *swept = BY_NAME["cifar50-nc-share"].recipes
+    patterns = {10: 13, 20: 26, 30: 38, 50: 64, 70: 90}  # of 128
+    assert none.replay.source is Source.NONE
+    assert {recipe.name: recipe.replay.per_minibatch for recipe in swept} == {
+        f"{name}-{percent}": number for name in REPLAY_ARMS for percent, number in patterns.items()
+    }
+
+
+def test_ar1_of_table_3_is_positive_replay_of_original_patterns():
+    (ar1,) = BY_NAME["imagenet-25x40"].recipes
+    assert ar1.name == "ar1" and replace(ar1, name="pr-od") == arm("imagenet-nc", "pr-od")
+    assert BY_NAME["imagenet-25x40"].seeds == (1993, 60, 827)
+
+
+def test_the_recipe_of_imagenet_on_cifar50():
+    for original, here in zip(BY_NAME["imagenet-nc"].recipes, BY_NAME["cifar50-25x2"].recipes, strict=True):
+        assert (here.name, here.first, here.following) == (original.name, original.first, original.following)
+        assert (here.generator, here.learner) == (original.generator, original.learner)
+        assert here.replay == replace(original.replay, memory=1000 if original.replay.memory else 0)  # 20 a class
+        assert (here.stream.data, here.stream.first_classes, here.stream.classes) == ("cifar50", 2, 2)
+        assert (here.classifier.backbone, here.classifier.replay_layer) == ("resnet18-32", "layer3")
+        assert here.classifier.front is Front.FIRST and here.classifier.renorm is None
 
 
 def test_studies_and_exhibits_name_each_other():
