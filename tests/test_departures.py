@@ -9,7 +9,7 @@ import pytest
 
 from negreplay.recipe import Recipe
 
-PAGE = (Path(__file__).parents[2] / "docs" / "departures.md").read_text()
+PAGE = (Path(__file__).parents[1] / "docs" / "departures.md").read_text()
 ROWS = [line.strip("|").split("|") for line in PAGE.splitlines() if line.startswith("|")]
 SWITCHES = sorted({name for row in ROWS for name in re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)[`:]", row[-1])})
 
