@@ -32,7 +32,7 @@ NIC = replace(
     stream=StreamRecipe("cifar50", Scenario.NIC, first_classes=10, parts=8, images=ImageRecipe(128)),
     evaluate_every=10,
 )
-NC_GENERATOR = GeneratorRecipe(body="conv", width=128, beta=1.0, eta=0.1, first_iterations=752, iterations=424)
+NC_GENERATOR = GeneratorRecipe(body="conv", width=128, beta=0.1, eta=0.1, first_iterations=752, iterations=424)
 NIC_GENERATOR = replace(NC_GENERATOR, first_iterations=96, iterations=20)
 
 CIFAR50_NC = Study(

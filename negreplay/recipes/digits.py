@@ -26,7 +26,7 @@ NO_REPLAY = Recipe(
     following=Phase(epochs=10, lr_features=0.001, lr_head=0.1),
     learner=LearnerRecipe(minibatch=32),
 )
-GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=1.0, eta=0.1, first_iterations=300, iterations=100)
+GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=0.1, eta=0.1, first_iterations=300, iterations=100)
 
 DIGITS = Study(
     name="digits",
