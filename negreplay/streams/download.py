@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -31,7 +31,7 @@ class _CutError(Exception):
     """A connection that failed or ended early."""
 
 
-def fetch(url: str, path: Path, md5: str | None = None) -> Iterator[Advance]:
+def fetch(url: str, path: Path, md5: str | None = None) -> Generator[Advance, None, None]:
     """Downloads a file to `path`, which gets its name when it is whole; what there is of it already is kept.
 
     An attempt that is cut is followed by another one as long as each brings something. What has come until then lies
@@ -134,7 +134,7 @@ def _check(part: Path, md5: str, url: str) -> Iterator[Advance]:
         )
 
 
-def unpack(archive: Path, name: str, folder: Path) -> Iterator[Advance]:
+def unpack(archive: Path, name: str, folder: Path) -> Generator[Advance, None, None]:
     """Unpacks one folder of a zip as `folder`, which gets its name when it is whole.
 
     Args:

@@ -3,13 +3,16 @@ import random
 import shutil
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from core50_tree import files_of, make_images, unpacked, zipped
+from tiny import Negreplay, file_of, numbers, photographs
 from website import Site, serve
 
 from negreplay.errors import UserError
+from negreplay.recipe import ImageRecipe, Scenario, StreamRecipe
 from negreplay.streams import core50_files
 from negreplay.streams.core50 import IMAGES, SESSIONS
 from negreplay.streams.core50_files import (
@@ -60,10 +63,12 @@ def tree(made: Path, tmp_path: Path) -> Path:
 
 
 def get(site: Site, root: Path) -> list[Advance]:
-    def at_home(archive: Archive) -> Archive:
-        return Archive(f"{site.address}/{archive.name}", hashlib.md5(site.files.get(archive.name, b"")).hexdigest())
+    return list(get_core50(root, at_home(site, IMAGE_ARCHIVE), tuple(at_home(site, a) for a in LIST_ARCHIVES)))
 
-    return list(get_core50(root, at_home(IMAGE_ARCHIVE), tuple(map(at_home, LIST_ARCHIVES))))
+
+def at_home(site: Site, archive: Archive) -> Archive:
+    """What our own site offers instead of the official one."""
+    return Archive(f"{site.address}/{archive.name}", hashlib.md5(site.files[archive.name]).hexdigest())
 
 
 def content_of(root: Path) -> dict[str, bytes]:
@@ -204,3 +209,49 @@ def test_what_a_folder_holds(tree: Path):
         lines
     )
     assert lines[-1].startswith("More lists: put https://vlomonaco.github.io/core50/data/batches_filelists.zip or ")
+
+
+# The command
+
+
+@pytest.fixture
+def negreplay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Negreplay:
+    monkeypatch.setenv("COLUMNS", "100")
+    return Negreplay(monkeypatch, capfd)
+
+
+def test_the_command_shows_what_it_did(
+    negreplay: Negreplay, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(core50_files, "get_core50", lambda root: get(site, root))
+    done = negreplay("data", "core50", "--root", tmp_path / "core50")
+    assert done.code == 0 and done.err == ""
+    assert "verify  1,100 of 1,100 images" in done.out and "batches_filelists_NICv2.zip  " in done.out
+    assert done.out.endswith(f"{describe(tmp_path / 'core50')}\n")
+
+
+def test_the_command_looks_for_the_data_where_run_does(
+    negreplay: Negreplay, tree: Path, monkeypatch: pytest.MonkeyPatch
+):
+    unpacked(tree, files_of("ni", 3))
+    monkeypatch.setenv("NEGREPLAY_DATA", str(tree.parent))
+    done = negreplay("data", "core50")
+    assert done.code == 0 and f"{tree} holds CORe50" in done.out
+
+
+def test_the_command_fails_in_one_sentence(negreplay: Negreplay, tree: Path):
+    unpacked(tree, files_of("ni", 3))
+    (tree / IMAGES / "s5" / "o6" / "C_05_06_000.png").write_bytes(b"")
+    assert "C_05_06_000.png is no readable image" in negreplay("data", "core50", "--root", tree).sentence()
+
+
+def test_a_study_of_core50_runs(negreplay: Negreplay, tree: Path, tmp_path: Path):
+    unpacked(tree, files_of("ni", 4))
+    stream = StreamRecipe("core50", Scenario.NI, lists="ni", test_every=20, images=ImageRecipe(32))
+    study = replace(photographs("no-replay", stream=stream, evaluate_every=3), seeds=(4,))
+    file = file_of(study, tmp_path)
+    done = negreplay("run", file, "--data", tree.parent, "--out", tmp_path / "out", "--store", tmp_path, "--jobs", 1)
+    assert done.code == 0, done.err
+    assert [row["experience"] for row in numbers(tmp_path / "out")] == ["2", "5", "7"]
+    other = negreplay("run", file, "--data", tree, "--out", tmp_path / "other", "--seeds", 5)
+    assert "holds no list of ni for run 5" in other.sentence() and not (tmp_path / "other").exists()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import small_disk
 from website import Site, serve
 
 from negreplay.errors import UserError
@@ -169,6 +170,15 @@ def test_a_disk_that_fills_up(site: Site, tmp_path: Path, monkeypatch: pytest.Mo
         UserError, match=r"\.a\.zip\.part cannot be written \(No space left on device\): free some space"
     ):
         get(site, tmp_path)
+
+
+def test_a_real_disk_that_fills_up(site: Site):
+    site.lengths = False
+    with (
+        small_disk("100k") as folder,
+        pytest.raises(UserError, match=r"\.a\.zip\.part cannot be written \(No space left on device\): free some"),
+    ):
+        get(site, folder)
 
 
 def test_a_folder_that_cannot_be_made(site: Site, tmp_path: Path):

@@ -45,7 +45,7 @@ def serve() -> Iterator[Site]:
             self.wfile.write(content[start : start + sent])
             return None
 
-        def log_message(self, *_: object) -> None: ...  # the standard library names its argument `format`
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
