@@ -8,7 +8,10 @@ from typing import Never
 from negreplay.errors import UserError
 
 # What a damaged pickle makes the standard library raise.
-_BROKEN = (pickle.UnpicklingError, ValueError, EOFError, LookupError, TypeError, AttributeError, MemoryError)
+_BROKEN = (
+    *(pickle.UnpicklingError, ValueError, EOFError, LookupError),
+    *(TypeError, AttributeError, MemoryError, OverflowError, RecursionError),
+)
 
 
 class _RefusedError(Exception):
