@@ -35,8 +35,10 @@ from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
+from negreplay.streams.core50 import core50_stream, load_core50
 from negreplay.streams.digits import load_digits
-from negreplay.streams.folders import load_images
+from negreplay.streams.folders import Images, load_images
+from negreplay.streams.selected import every
 from negreplay.streams.stream import Data, Stream, new_both, new_classes, new_instances
 
 
@@ -94,15 +96,25 @@ def find(name: str, place: Path, what: str, option: str) -> Path:
 
 def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
     """Training and test images."""
+    train, test = _load(recipe, place)
+    return train, every(test, recipe.test_every)
+
+
+def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
     match recipe.data:
         case "digits":
             return load_digits()
+        case "core50":
+            return load_core50(place, recipe.images.size, recipe.categories)
         case name:
             return load_images(find(name, place, "images", "data"), recipe.images.size)
 
 
 def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> Stream:
     """The stream of one seed."""
+    if recipe.lists is not None:
+        assert isinstance(train, Images), "build_data reads core50 as images"
+        return core50_stream(train, test, recipe.lists, seed)
     match recipe.scenario:
         case Scenario.NI:
             return new_instances(train, test, recipe.parts, seed)

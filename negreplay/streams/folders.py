@@ -10,7 +10,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -162,6 +162,25 @@ def load_images(path: Path, image_size: int | None) -> tuple[Images, Images]:
         return Images(files, paths, labels, names, fingerprint, size, image_size)
 
     return images(tree["train"]), images(held_out)
+
+
+def listed_images(
+    folder: Path, paths: Sequence[str], labels: Int[Tensor, " n"], names: tuple[str, ...], image_size: int | None
+) -> Images:
+    """The images at these paths in a folder, which somebody else has listed and labelled.
+
+    Raises:
+        UserError: a file is missing, or the first image cannot be decoded.
+    """
+    files, members = _Folder(folder), []
+    for path in paths:
+        try:
+            stat = (folder / path).stat()
+        except OSError as error:
+            raise UserError(f"{folder / path} cannot be read ({error.strerror}): copy it again.") from error
+        members.append(_Member(path, stat.st_size, stat.st_mtime_ns))
+    size = (image_size, image_size) if image_size else _decode(files, paths[0], None).size
+    return Images(files, tuple(paths), labels, names, _fingerprint(members, "", image_size), size, image_size)
 
 
 def _listing(path: Path) -> tuple[_Folder | _Zip, list[_Member]]:
