@@ -181,7 +181,7 @@ def build_source(
             return Random(latent, classes, memory, rng)
         case Source.GENERATED:
             assert spec is not None, "Recipe demands a generator for generated replay"
-            generator = Generator(latent, classes, spec.latent_dim, spec.body, spec.width)
+            generator = Generator(latent, classes, spec.latent_dim, spec.body, spec.width, spec.silent)
             return Generated(generator.to(device.name), memory, spec, device, rng)
 
 

@@ -106,6 +106,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Phase(1, 0.1, 0.1, decay=0.0), "phase.decay is 0.0: give a number above 0, up to 1."),
     (lambda: Phase(1, 0.1, 0.1, floor=1.5), "phase.floor is 1.5: give a number above 0, up to 1."),
     (lambda: generator(optimizer="lion"), "generator.optimizer is 'lion': give adam or sgd."),
+    (lambda: generator(silent=1.0), "generator.silent is 1.0: give a number from 0 to below 1."),
     (lambda: generator(floor=0.0), "generator.floor is 0.0: give a number above 0, up to 1."),
     (
         lambda: ReplayRecipe(memory=5),

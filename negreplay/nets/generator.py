@@ -2,7 +2,10 @@
 
 The encoder branches off the classifier at the replay layer, so it reads latents and needs no layers below; only the
 decoder is told the class (Equations 6, 11, 12, 14). The paper names no architecture; the choice between `conv` and
-`dense`, the widths and the scale of the losses were measured (docs/departures.md).
+`dense`, the widths, the gates and the scale of the losses were measured (docs/departures.md).
+
+References:
+    van de Ven et al., Brain-Inspired Replay for Continual Learning with Artificial Neural Networks, 2020 (the gates).
 """
 
 import math
@@ -34,16 +37,21 @@ class Generator(nn.Module):
         body: `conv` (two convolutions, the second of which halves height and width too where they divide by 4) or
             `dense` (two hidden layers).
         width: channels or units of the body.
+        silent: the share of the decoder's hidden channels that each class does without, others for each class: so
+            learning one class leaves much of what makes the others as it was.
 
     Raises:
         UserError: the latents are no maps of even height and width, which `conv` halves.
     """
 
-    def __init__(self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int) -> None:
+    def __init__(
+        self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int, silent: float = 0.0
+    ) -> None:
         super().__init__()
         self.latent, self.classes, self.latent_dim = latent, classes, latent_dim
         make = _conv if body == "conv" else _dense
-        self.encoder, self.decoder = make(latent, latent_dim + classes, 2 * latent_dim, width)
+        self.encoder, hidden, output = make(latent, latent_dim + classes, 2 * latent_dim, width)
+        self.decoder = _Decoder(hidden, output, classes, width, silent)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(
@@ -55,7 +63,7 @@ class Generator(nn.Module):
 
     def decode(self, z: Float[Tensor, "n z"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:
         """p(x|z, y): latents of the given classes."""
-        return self.decoder(torch.cat([z, F.one_hot(labels, self.classes).to(z)], dim=1))
+        return self.decoder(torch.cat([z, F.one_hot(labels, self.classes).to(z)], dim=1), labels)
 
 
 def generator_loss(
@@ -101,18 +109,45 @@ class _Rectify(nn.Module):
         return x + (x.relu() - x).detach()
 
 
-def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+class _Decoder(nn.Module):
+    """Hidden layers whose channels are opened or shut by the class, then the output."""
+
+    gates: Tensor
+
+    def __init__(
+        self, hidden: list[nn.Sequential], output: nn.Sequential, classes: int, width: int, silent: float
+    ) -> None:
+        super().__init__()
+        self.hidden, self.output = nn.ModuleList(hidden), output
+        opened = max(1, round((1 - silent) * width))
+        drawn = torch.rand(len(hidden), classes, width).argsort(dim=-1)
+        # What is open is louder, as with dropout, so that the next layer gets as much as without gates.
+        self.register_buffer("gates", (drawn < opened) * (width / opened))
+
+    def forward(self, given: Float[Tensor, "n given"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:
+        x = given
+        for layer, gate in zip(self.hidden, self.gates, strict=True):
+            x = layer(x)
+            x = x * gate[labels].reshape(*x.shape[:2], *(1 for _ in x.shape[2:])).to(x)
+        return self.output(x)
+
+
+_Parts = tuple[nn.Sequential, list[nn.Sequential], nn.Sequential]
+"""The encoder, the decoder's hidden layers, and its output."""
+
+
+def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Parts:
     size = math.prod(latent)
 
     def hidden(inputs: int) -> list[nn.Module]:
         return [nn.Linear(inputs, width), _BatchNorm(width), nn.ReLU()]
 
     encoder = nn.Sequential(nn.Flatten(), *hidden(size), *hidden(width), nn.Linear(width, wanted))
-    decoder = nn.Sequential(*hidden(given), *hidden(width), nn.Linear(width, size), nn.Unflatten(1, latent))
-    return encoder, decoder.append(_Rectify())
+    layers = [nn.Sequential(*hidden(given)), nn.Sequential(*hidden(width))]
+    return encoder, layers, nn.Sequential(nn.Linear(width, size), nn.Unflatten(1, latent), _Rectify())
 
 
-def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
+def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Parts:
     if len(latent) != 3 or latent[1] % 2 or latent[2] % 2:
         shape = "x".join(str(size) for size in latent)
         raise UserError(
@@ -131,13 +166,7 @@ def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple
         nn.Flatten(),
         nn.Linear(math.prod(small), wanted),
     )
-    decoder = nn.Sequential(
-        nn.Linear(given, math.prod(small)),
-        nn.Unflatten(1, small),
-        _BatchNorm(width),
-        nn.ReLU(),
-        *hidden(nn.ConvTranspose2d(width, width, second + 2, stride=second, padding=1)),
-        nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
-        _Rectify(),
-    )
-    return encoder, decoder
+    spread = nn.Sequential(nn.Linear(given, math.prod(small)), nn.Unflatten(1, small), _BatchNorm(width), nn.ReLU())
+    grown = nn.Sequential(*hidden(nn.ConvTranspose2d(width, width, second + 2, stride=second, padding=1)))
+    output = nn.Sequential(nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1), _Rectify())
+    return encoder, [spread, grown], output

@@ -79,13 +79,15 @@ class GeneratorRecipe(Strict):
 
     Either `epochs`, or `first_iterations` and `iterations` (the first experience and each later one), with minibatches
     of `minibatch` patterns of which `per_minibatch` are replayed (None: in proportion, as for the classifier).
-    `body` is `conv` or `dense`, `width` its number of channels or units. The optimiser, a fresh one in each experience,
-    is `adam` or plain `sgd`; its rate `lr` is multiplied by Equation 16 of the experience's number, which falls from 1
-    to its `floor`, where that is given (Table 11).
+    `body` is `conv` or `dense`, `width` its number of channels or units; in the decoder each class does without the
+    share `silent` of them. The optimiser, a fresh one in each experience, is `adam` or plain `sgd`; its rate `lr` is
+    multiplied by Equation 16 of the experience's number, which falls from 1 to its `floor`, where that is given
+    (Table 11).
     """
 
     body: str = "dense"
     width: int = 512
+    silent: float = 0.7
     latent_dim: int = 100
     beta: float = 0.1
     eta: float = 0.01
@@ -102,6 +104,7 @@ class GeneratorRecipe(Strict):
         check(self.body in ("conv", "dense"), f"generator.body is {self.body!r}: give conv or dense.")
         at_least(1, self, "generator", "width", "latent_dim", "minibatch", "epochs", "first_iterations", "iterations")
         at_least(0, self, "generator", "beta", "eta", "lr")
+        check(0 <= self.silent < 1, f"generator.silent is {self.silent}: give a number from 0 to below 1.")
         known = self.optimizer in ("adam", "sgd")
         check(known, f"generator.optimizer is {self.optimizer!r}: give adam or sgd.")
         falls = self.floor is None or 0 < self.floor <= 1

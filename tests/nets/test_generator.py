@@ -57,6 +57,23 @@ def test_the_label_reaches_the_decoder_only(latent, body):
 
 
 @BODIES
+def test_each_class_has_channels_of_its_own(latent, body):
+    torch.manual_seed(0)
+    net = Generator(latent, 20, latent_dim=4, body=body, width=10, silent=0.7)
+    gates = net.decoder.gates
+    assert gates.shape == (2, 20, 10) and gates.unique().tolist() == [0.0, pytest.approx(1 / 0.3)]
+    assert (gates > 0).sum(dim=2).unique().tolist() == [3]  # 30 % of 10 channels are open, for every class
+    assert len({tuple(gate.tolist()) for gate in gates[0]}) > 10
+    # Batch norm, whose running statistics all classes share, stays out of this: it is in evaluation.
+    shut = (gates[1, 5] == 0).nonzero().flatten()
+    net.eval().decode(torch.randn(3, 4), torch.full((3,), 5)).sum().backward()
+    last = next(p.grad for p in net.decoder.output[0].parameters())
+    assert last is not None
+    per_channel = last.flatten(1) if last.dim() == 4 else last.T
+    assert not per_channel[shut].any() and per_channel.any()
+
+
+@BODIES
 def test_all_parts_learn(latent, body):
     net = generator(latent, body)
     latents, labels = torch.rand(5, *latent), torch.arange(5) % 3

@@ -78,4 +78,6 @@ def test_the_generator_learns_from_its_memory_too(classifier):
         absorb(source, classifier, stream[0])
         absorb(source, classifier, stream[1], Patterns(torch.full((4, *LATENT), value), torch.zeros(4).long()))
         states.append(state_of(source))
-    assert not torch.equal(states[0]["generator.decoder.0.weight"], states[1]["generator.decoder.0.weight"])
+    assert not torch.equal(
+        states[0]["generator.decoder.hidden.0.0.weight"], states[1]["generator.decoder.hidden.0.0.weight"]
+    )

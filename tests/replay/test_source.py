@@ -124,8 +124,11 @@ def test_a_source_goes_on_from_its_state(kind, classifier):
         # Which of 6 classes were seen, and one number.
         ("random", 6 + 4),
         # Encoder: 512 to 8 to 8 to 2 * 3. Decoder: 3 + 6 to 8 to 8 to 512. Each with biases, each of the four hidden
-        # layers with a batch norm of 4 * 8 numbers and a counter; and 6 classes.
-        ("generated", 4 * (513 * 8 + 9 * 8 + 9 * 6 + 10 * 8 + 9 * 8 + 9 * 512) + 4 * (4 * 8 * 4 + 8) + 6),
+        # layers with a batch norm of 4 * 8 numbers and a counter; 2 * 6 * 8 gates; and 6 classes.
+        (
+            "generated",
+            4 * (513 * 8 + 9 * 8 + 9 * 6 + 10 * 8 + 9 * 8 + 9 * 512) + 4 * (4 * 8 * 4 + 8) + 4 * 2 * 6 * 8 + 6,
+        ),
     ],
 )
 def test_bytes_kept_between_experiences(kind, expected, classifier):
