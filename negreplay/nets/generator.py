@@ -25,25 +25,30 @@ class Reconstruction(NamedTuple):
 
 
 class Generator(nn.Module):
-    """q(z|x) and p(x|z, y) over latents of shape `latent`, which are outputs of a ReLU.
+    """q(z|x) and p(x|z, y) over latents of shape `latent`.
 
     Args:
-        latent: shape of one latent, (channels, height, width) or (features,).
+        latent: shape of one latent, (channels, height, width), (tokens, features) or (features,).
         classes: number of classes that the decoder can be asked for.
         latent_dim: size of z.
         body: `conv` (two convolutions, the second of which halves height and width too where they divide by 4) or
             `dense` (two hidden layers).
         width: channels or units of the body.
+        signed: whether latents may be negative; if not, as outputs of a ReLU, what is generated is rectified.
 
     Raises:
         UserError: the latents are no maps of even height and width, which `conv` halves.
     """
 
-    def __init__(self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int) -> None:
+    def __init__(
+        self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int, signed: bool = False
+    ) -> None:
         super().__init__()
         self.latent, self.classes, self.latent_dim = latent, classes, latent_dim
         make = _conv if body == "conv" else _dense
         self.encoder, self.decoder = make(latent, latent_dim + classes, 2 * latent_dim, width)
+        if not signed:
+            self.decoder.append(_Rectify())
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(
@@ -109,7 +114,7 @@ def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tupl
 
     encoder = nn.Sequential(nn.Flatten(), *hidden(size), *hidden(width), nn.Linear(width, wanted))
     decoder = nn.Sequential(*hidden(given), *hidden(width), nn.Linear(width, size), nn.Unflatten(1, latent))
-    return encoder, decoder.append(_Rectify())
+    return encoder, decoder
 
 
 def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
@@ -138,6 +143,5 @@ def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple
         nn.ReLU(),
         *hidden(nn.ConvTranspose2d(width, width, second + 2, stride=second, padding=1)),
         nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
-        _Rectify(),
     )
     return encoder, decoder
