@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from negreplay.errors import UserError
 from negreplay.learners.latent_replay import LatentReplay
@@ -14,9 +15,12 @@ from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligenc
 from negreplay.nets.classifier import Classifier, cut
 from negreplay.nets.generator import Generator
 from negreplay.nets.heads import ConsolidatedHead, Head, PlainHead
+from negreplay.nets.library import classifiers, library_net, pretrained_net
 from negreplay.nets.mobilenet import MobileNetV1, load_weights
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
+from negreplay.nets.resnet import SHAPES, ResNet
 from negreplay.nets.small import SmallNet
+from negreplay.nets.weights import fill
 from negreplay.optimize import Device
 from negreplay.recipe import (
     ClassifierRecipe,
@@ -126,17 +130,30 @@ def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> St
 
 def build_backbone(recipe: ClassifierRecipe, weights: Path) -> nn.Module:
     """The network without a head, with pretrained weights where the recipe names them."""
+    kind = recipe.weights or Weights("")
+    file = find(kind.file, weights, "weights", "weights") if recipe.weights is not None else None
     match recipe.backbone:
         case "small":
             return SmallNet()
         case "mobilenet_v1":
-            kind = recipe.weights or Weights("")
             net = MobileNetV1(recipe.width, kind.activation, kind.padding, kind.eps, kind.mean, kind.std)
-            if recipe.weights is not None:
-                load_weights(net, find(kind.file, weights, "weights", "weights"))
-            return net
+            if file is not None:
+                load_weights(net, file)
+        case name if name in SHAPES:
+            net = ResNet(SHAPES[name], kind.mean, kind.std)
+            if file is not None:
+                fill(net, file, ("fc",))
+        case name if name.startswith("timm/"):
+            name = name.removeprefix("timm/")
+            net = pretrained_net(name) if recipe.pretrained else library_net(name, kind.mean, kind.std)
+            if file is not None:
+                fill(net, file, classifiers(net))
         case name:
-            raise UserError(f"classifier.backbone is {name!r}: give mobilenet_v1 or small.")
+            known = ", ".join(("mobilenet_v1", *SHAPES, "small"))
+            raise UserError(
+                f"classifier.backbone is {name!r}: give {known}, or timm/ and the name of a network of timm."
+            )
+    return net
 
 
 def build_learner(
@@ -146,15 +163,20 @@ def build_learner(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         image, classes = data.read(torch.tensor([0])), len(data.names)
-        front, back = cut(build_backbone(recipe.classifier, weights), recipe.classifier.replay_layer)
-        latent = front.eval()(image)
+        front, back = cut(build_backbone(recipe.classifier, weights), recipe.classifier.replay_layer, image)
+        try:
+            latent = front.eval()(image)
+        except AssertionError as error:  # a transformer's, which takes images of one size
+            raise UserError(
+                f"classifier.backbone does not take these images ({error}): set stream.images.size."
+            ) from error
         features = back.eval()(latent).shape[1]
         head = build_head(recipe.learner, features, classes, recipe.replay.mode)
         classifier = Classifier(front, back, head, recipe.classifier.front is Front.BLOCKED)
         if recipe.classifier.renorm is not None:
             renormalise(classifier, recipe.classifier.renorm)
         classifier.to(device.name)  # what is trained; what is recalled stays in main memory, as data does
-        source = build_source(recipe, tuple(latent.shape[1:]), classes, device, rng)
+        source = build_source(recipe, latent[0], classes, device, rng)
         return LatentReplay(classifier, source, build_penalty(recipe, classifier), recipe, device, rng)
 
 
@@ -168,10 +190,10 @@ def build_head(recipe: LearnerRecipe, features: int, classes: int, mode: Mode) -
 
 
 def build_source(
-    recipe: Recipe, latent: tuple[int, ...], classes: int, device: Device, rng: torch.Generator
+    recipe: Recipe, example: Float[Tensor, "*latent"], classes: int, device: Device, rng: torch.Generator
 ) -> ReplaySource:
-    """The source of replayed patterns."""
-    memory, spec = recipe.replay.memory, recipe.generator
+    """The source of replayed patterns, which are like the `example`."""
+    memory, spec, latent = recipe.replay.memory, recipe.generator, tuple(example.shape)
     match recipe.replay.source:
         case Source.NONE:
             return NoReplay()
@@ -181,7 +203,8 @@ def build_source(
             return Random(latent, classes, memory, rng)
         case Source.GENERATED:
             assert spec is not None, "Recipe demands a generator for generated replay"
-            generator = Generator(latent, classes, spec.latent_dim, spec.body, spec.width, spec.silent)
+            signed = bool((example < 0).any())
+            generator = Generator(latent, classes, spec.latent_dim, spec.body, spec.width, spec.silent, signed)
             return Generated(generator.to(device.name), memory, spec, device, rng)
 
 

@@ -170,7 +170,13 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     prepared = set()
     for cell in filter(_storable, cells):
         recipe = cell.recipe
-        key = recipe.classifier, recipe.stream.data, recipe.stream.images, recipe.classifier.weights or cell.seed
+        classifier = recipe.classifier
+        key = (
+            classifier,
+            recipe.stream.data,
+            recipe.stream.images,
+            classifier.weights or classifier.pretrained or cell.seed,
+        )
         if key not in prepared:
             prepared.add(key)
             stream, learner, _ = _build(cell)

@@ -88,7 +88,7 @@ def test_a_folder_without_a_run(negreplay: Negreplay, name: str):
         (('"scenario": "new-classes"', '"scenario": "nc"'), "recipes.0.stream.scenario"),
         (('"first_classes": 4', '"first_classes": 11'), "stream.first_classes is 11, but the data has 10 classes"),
         (('"replay_layer": "conv2"', '"replay_layer": "conf2"'), "no layer 'conf2': did you mean 'conv2'?"),
-        (('"backbone": "small"', '"backbone": "vgg"'), "classifier.backbone is 'vgg': give mobilenet_v1 or small."),
+        (('"backbone": "small"', '"backbone": "vgg"'), "classifier.backbone is 'vgg': give mobilenet_v1, resnet18, "),
         (('"memory": 30', '"memory": 0'), "replay.memory is 0: give 1 pattern or more, or source none."),
         (('"per_minibatch": null', '"per_minibatch": 128'), "fewer than learner.minibatch (128)"),
         (('"minibatch": 128', '"minibatch": 0'), "learner.minibatch is 0: give 1 or more."),

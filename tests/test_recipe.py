@@ -99,6 +99,29 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Renorm(r_max=0.9), "renorm.r_max is 0.9: give 1 or more."),
     (lambda: Renorm(d_max=-0.5), "renorm.d_max is -0.5: give 0 or more."),
     (lambda: ClassifierRecipe("small", "conv2", width=0.0), "classifier.width is 0.0: give a number above 0."),
+    (
+        lambda: ClassifierRecipe("resnet18", "layer3", width=0.5),
+        "classifier.width has no effect: only mobilenet_v1 has one; remove it.",
+    ),
+    (
+        lambda: ClassifierRecipe("resnet18", "layer3", pretrained=True),
+        "classifier.pretrained is true: only timm/... has weights to download.",
+    ),
+    (
+        lambda: ClassifierRecipe("small", "conv2", weights=Weights("w")),
+        "classifier.weights has no effect: small is not pretrained; remove it.",
+    ),
+    (
+        lambda: ClassifierRecipe("timm/resnet18", "layer3", weights=Weights("w"), pretrained=True),
+        "classifier.weights and classifier.pretrained exclude one another: remove one.",
+    ),
+    *(
+        (
+            lambda weights=weights: ClassifierRecipe("timm/resnet18", "layer3", weights=weights),
+            "weights.activation, padding and eps are of mobilenet_v1 only: remove them.",
+        )
+        for weights in (Weights("w", activation="relu6"), Weights("w", padding="right-bottom"), Weights("w", eps=1e-3))
+    ),
     (lambda: Phase(0, 0.1, 0.1), "phase.epochs is 0: give 1 or more."),
     (lambda: Phase(1, -0.1, 0.1), "phase.lr_features is -0.1: give 0 or more."),
     (lambda: Phase(1, 0.1, NOT_A_NUMBER), "phase.lr_head is nan: give 0 or more."),
@@ -211,6 +234,8 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: StreamRecipe("core50", Scenario.NI, lists="ni", categories=True, test_every=20),
     lambda: Phase(1, 0.1, 0.1, decay_every=1, decay=1.0, floor=1.0),
     lambda: Weights("w", activation="relu6", padding="right-bottom", eps=1e-9),
+    lambda: ClassifierRecipe("timm/resnet18", "layer3", pretrained=True),
+    lambda: ClassifierRecipe("resnet18", "layer3", weights=Weights("w", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))),
     lambda: Renorm(first_momentum=1.0, momentum=0.0, r_max=1.0, d_max=0.0),
     lambda: Phase(1, 0.0, 0.0),
     lambda: ReplayRecipe(Source.ORIGINAL, memory=1, per_minibatch=1),

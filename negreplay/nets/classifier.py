@@ -4,8 +4,11 @@ Replay enters in the middle of the network: `cut` divides a backbone after any o
 latents; the front computes them from images, the back makes features of them, and the head decides.
 """
 
+import copy
 import hashlib
+from collections.abc import Callable
 from difflib import get_close_matches
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -108,18 +111,36 @@ def fingerprint(module: nn.Module) -> str:
 class _Tracer(fx.Tracer):
     """Records how modules follow one another, looking only into those that contain the layer to cut after.
 
-    What lies deeper stays whole: it may branch on its input or on its mode, and keeps its names.
+    What lies deeper stays whole: it may branch on its input or on its mode, and keeps its names. Branches on the way
+    may depend on sizes if there is an `example` of the input, whose way is taken.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, example: Tensor | None) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.example, self.measuring = layer, example, False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return m is self.layer or all(module is not self.layer for module in m.modules())
 
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        if self.example is None:
+            return super().to_bool(obj)
+        # On this device tensors have sizes but no values: who branches on a value still fails.
+        graph, copies = fx.Graph(), {}
+        graph.graph_copy(self.graph, copies)
+        graph.output(copies[obj.node])
+        self.measuring = True
+        answer = bool(fx.GraphModule(copy.deepcopy(self.root).to("meta"), graph)(self.example.to("meta")))
+        self.measuring = False
+        return answer
 
-def cut(backbone: nn.Module, at: str) -> tuple[nn.Module, nn.Module]:
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return forward(*args, **kwargs) if self.measuring else super().call_module(m, forward, args, kwargs)
+
+
+def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn.Module, nn.Module]:
     """Divides a network after its layer named `at`; both halves share the network's parameters and their names.
 
     Only the `forward`s of modules that contain the layer are traced, as they run in the network's present mode.
@@ -127,6 +148,7 @@ def cut(backbone: nn.Module, at: str) -> tuple[nn.Module, nn.Module]:
     Args:
         backbone: any network that torch.fx can trace down to the layer.
         at: a name from `backbone.named_modules()`, such as `conv5_4/dw` or `layer2.0`.
+        example: an input, for a network whose way depends on its size; the halves then take inputs of that size.
 
     Returns:
         The front, up to and including the layer, and the back, which takes the layer's output.
@@ -136,7 +158,7 @@ def cut(backbone: nn.Module, at: str) -> tuple[nn.Module, nn.Module]:
             share parameters, or the network cannot be traced.
     """
     layer = _find(backbone, at)
-    nodes = _trace(backbone, layer, at)
+    nodes = _trace(backbone, layer, at, example)
     uses = [i for i, n in enumerate(nodes) if n.op == "call_module" and backbone.get_submodule(str(n.target)) is layer]
     if len(uses) != 1:
         raise UserError(f"layer {at!r} is used {len(uses)} times: cut after a layer that is used once.")
@@ -165,12 +187,13 @@ def _find(backbone: nn.Module, at: str) -> nn.Module:
     return layers[at]
 
 
-def _trace(backbone: nn.Module, layer: nn.Module, at: str) -> list[fx.Node]:
+def _trace(backbone: nn.Module, layer: nn.Module, at: str, example: Tensor | None) -> list[fx.Node]:
     try:
-        return list(_Tracer(layer).trace(backbone).nodes)
+        return list(_Tracer(layer, example).trace(backbone).nodes)
     except Exception as error:  # the network's own code ran on symbols, so anything may have been raised
+        reason = str(error).split(". ")[0].splitlines()[0]
         raise UserError(
-            f"{type(backbone).__name__} cannot be traced down to layer {at!r} ({error}): "
+            f"{type(backbone).__name__} cannot be traced down to layer {at!r} ({reason}): "
             "cut after a layer that lies less deep, or write its forward without branches on values."
         ) from error
 

@@ -28,10 +28,10 @@ class Reconstruction(NamedTuple):
 
 
 class Generator(nn.Module):
-    """q(z|x) and p(x|z, y) over latents of shape `latent`, which are outputs of a ReLU.
+    """q(z|x) and p(x|z, y) over latents of shape `latent`.
 
     Args:
-        latent: shape of one latent, (channels, height, width) or (features,).
+        latent: shape of one latent, (channels, height, width), (tokens, features) or (features,).
         classes: number of classes that the decoder can be asked for.
         latent_dim: size of z.
         body: `conv` (two convolutions, the second of which halves height and width too where they divide by 4) or
@@ -39,18 +39,28 @@ class Generator(nn.Module):
         width: channels or units of the body.
         silent: the share of the decoder's hidden channels that each class does without, others for each class: so
             learning one class leaves much of what makes the others as it was.
+        signed: whether latents may be negative; if not, as outputs of a ReLU, what is generated is rectified.
 
     Raises:
         UserError: the latents are no maps of even height and width, which `conv` halves.
     """
 
     def __init__(
-        self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int, silent: float = 0.0
+        self,
+        latent: tuple[int, ...],
+        classes: int,
+        latent_dim: int,
+        body: str,
+        width: int,
+        silent: float = 0.0,
+        signed: bool = False,
     ) -> None:
         super().__init__()
         self.latent, self.classes, self.latent_dim = latent, classes, latent_dim
         make = _conv if body == "conv" else _dense
         self.encoder, hidden, output = make(latent, latent_dim + classes, 2 * latent_dim, width)
+        if not signed:
+            output.append(_Rectify())
         self.decoder = _Decoder(hidden, output, classes, width, silent)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
@@ -144,7 +154,7 @@ def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Par
 
     encoder = nn.Sequential(nn.Flatten(), *hidden(size), *hidden(width), nn.Linear(width, wanted))
     layers = [nn.Sequential(*hidden(given)), nn.Sequential(*hidden(width))]
-    return encoder, layers, nn.Sequential(nn.Linear(width, size), nn.Unflatten(1, latent), _Rectify())
+    return encoder, layers, nn.Sequential(nn.Linear(width, size), nn.Unflatten(1, latent))
 
 
 def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Parts:
@@ -168,5 +178,4 @@ def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Part
     )
     spread = nn.Sequential(nn.Linear(given, math.prod(small)), nn.Unflatten(1, small), _BatchNorm(width), nn.ReLU())
     grown = nn.Sequential(*hidden(nn.ConvTranspose2d(width, width, second + 2, stride=second, padding=1)))
-    output = nn.Sequential(nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1), _Rectify())
-    return encoder, [spread, grown], output
+    return encoder, [spread, grown], nn.Sequential(nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1))

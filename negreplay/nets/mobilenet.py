@@ -4,19 +4,15 @@ References:
     Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, 2017.
 """
 
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from negreplay.errors import UserError
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from negreplay.nets.layers import IMAGENET_MEAN, IMAGENET_STD, GlobalMean, Normalise, layer
+from negreplay.nets.weights import read_weights
 
 # Name, channels out and stride of each depthwise-separable pair, at width 1.
 PAIRS = (
@@ -32,30 +28,6 @@ PAIRS = (
 )
 
 
-class Normalise(nn.Module):
-    """Subtracts a mean from each channel of an image and divides by a standard deviation."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
-
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        return (images - self.mean) / self.std
-
-
-def layer(conv: nn.Conv2d, activation: str = "relu", eps: float = 1e-5, pad: nn.Module | None = None) -> nn.Sequential:
-    """A convolution (`conv`), batch norm (`bn`) and activation (`act`: relu or relu6), after padding if it is given."""
-    # Not in place: whoever cuts a network before `act` would find the latents of a memory overwritten.
-    act = nn.ReLU6() if activation == "relu6" else nn.ReLU()
-    parts: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
-    parts |= {"conv": conv, "bn": nn.BatchNorm2d(conv.out_channels, eps=eps), "act": act}
-    return nn.Sequential(OrderedDict(parts))
-
-
 class StridedDepthwise(nn.Conv2d):
     """A stride-2 depthwise convolution, which on processors stays in float32.
 
@@ -67,17 +39,6 @@ class StridedDepthwise(nn.Conv2d):
             return super().forward(input)
         with torch.autocast("cpu", enabled=False):
             return super().forward(input.float())
-
-
-class GlobalMean(nn.Module):
-    """The mean of each channel over its map.
-
-    Its gradient is in the maps' own memory format, channels last. That of `AdaptiveAvgPool2d` is not, which makes the
-    backward of the last layers two to three times slower (torch 2.13).
-    """
-
-    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c"]:
-        return x.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1)
 
 
 class MobileNetV1(nn.Sequential):
@@ -131,12 +92,7 @@ def load_weights(net: MobileNetV1, path: Path) -> None:
     Raises:
         UserError: the file is missing or no safetensors file, lacks a key, or belongs to another width.
     """
-    if not path.is_file():
-        raise UserError(f"there is no file of weights {path}: give weights.file the path of a safetensors file.")
-    try:
-        found = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no safetensors file, or only a part of one ({error}): download it again.") from None
+    found = read_weights(path)
     names = [name for name, _ in net.named_children() if name.startswith("conv")]
     state = net.state_dict()
     for key in state:

@@ -8,6 +8,8 @@ References:
     Lomonaco et al., Rehearsal-Free Continual Learning over Small Non-I.I.D. Batches, 2020 (the schedule of AR1*).
 """
 
+from collections import OrderedDict
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -99,21 +101,25 @@ def _batch_norm(
 def renormalise(module: nn.Module, schedule: Renorm) -> nn.Module:
     """Replaces every batch norm of `module` by batch renormalisation, in place.
 
-    Parameters stay the same objects, so an optimiser that holds them goes on.
+    Parameters stay the same objects, so an optimiser that holds them goes on. Layers within a batch norm, which its
+    subclasses apply to what is normalised (timm's `drop` and `act`), follow the batch renormalisation.
 
     Returns:
         The module itself.
 
     Raises:
-        UserError: a batch norm has no parameters or no running statistics to take over.
+        UserError: there is no batch norm, or one has no parameters or no running statistics to take over.
     """
-    made: dict[nn.Module, BatchRenorm2d] = {}
+    made: dict[nn.Module, nn.Module] = {}
     for name, layer in list(module.named_modules(remove_duplicate=False)):
         if isinstance(layer, nn.BatchNorm2d):
             parent, _, child = name.rpartition(".")
             if layer not in made:
-                made[layer] = BatchRenorm2d(layer, schedule)
+                norm, after = BatchRenorm2d(layer, schedule), dict(layer.named_children())
+                made[layer] = nn.Sequential(OrderedDict(norm=norm, **after)) if after else norm
             setattr(module.get_submodule(parent), child, made[layer])
+    if not made:
+        raise UserError("classifier.renorm has no effect, for the network has no batch norm: set it to null.")
     return module
 
 

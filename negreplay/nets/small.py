@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from negreplay.nets.mobilenet import layer
+from negreplay.nets.layers import layer
 
 
 class SmallNet(nn.Sequential):

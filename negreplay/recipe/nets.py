@@ -1,6 +1,6 @@
 """What is trained, as values: the classifier's network and the generator."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from negreplay.recipe.checks import Strict, at_least, check
@@ -18,8 +18,8 @@ class Front(StrEnum):
 class Weights(Strict):
     """A file of pretrained weights with what belongs to it: how its network normalised, padded and activated.
 
-    `mean` and `std` are per colour channel on images in [0, 1]; `padding` is `symmetric` or `right-bottom` (where
-    stride-2 convolutions pad); `eps` is the batch norm's.
+    `mean` and `std` are per colour channel on images in [0, 1]. Of `mobilenet_v1` only: `activation` is `relu` or
+    `relu6`; `padding` is `symmetric` or `right-bottom` (where stride-2 convolutions pad); `eps` is the batch norm's.
     """
 
     file: str
@@ -60,7 +60,12 @@ class Renorm(Strict):
 
 @dataclass(frozen=True)
 class ClassifierRecipe(Strict):
-    """The network: `backbone` (`mobilenet_v1` or `small`), cut after its layer named `replay_layer`."""
+    """The network: `backbone`, cut after its layer named `replay_layer`.
+
+    A backbone is `mobilenet_v1` (of any `width`), `resnet18`, `resnet18-32`, `resnet20-32` (the last two for images of
+    32x32), `small`, or any network of timm as `timm/NAME`. It starts from `weights`, a file; with `pretrained`, from
+    those that timm downloads, with the mean and standard deviation that belong to them; or from random ones.
+    """
 
     backbone: str
     replay_layer: str
@@ -68,9 +73,19 @@ class ClassifierRecipe(Strict):
     width: float = 1.0
     weights: Weights | None = None
     renorm: Renorm | None = field(default_factory=Renorm)
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         check(self.width > 0, f"classifier.width is {self.width}: give a number above 0.")
+        mobile, library = self.backbone == "mobilenet_v1", self.backbone.startswith("timm/")
+        check(mobile or self.width == 1, "classifier.width has no effect: only mobilenet_v1 has one; remove it.")
+        check(library or not self.pretrained, "classifier.pretrained is true: only timm/... has weights to download.")
+        weights = self.weights
+        if weights is not None:
+            check(self.backbone != "small", "classifier.weights has no effect: small is not pretrained; remove it.")
+            check(not self.pretrained, "classifier.weights and classifier.pretrained exclude one another: remove one.")
+            plain = replace(weights, activation="relu", padding="symmetric", eps=1e-5) == weights
+            check(mobile or plain, "weights.activation, padding and eps are of mobilenet_v1 only: remove them.")
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ _YOUNG_SECONDS = 60.0
 class StoredLatents:
     """The latents of a data set, a data set themselves, read from disk by row.
 
-    Maps lie there, and are read, channels last: the memory format in which convolutions are fastest.
+    Maps lie there, and are read, channels last: the memory format in which convolutions are fastest. Tokens and plain
+    features have their channels last anyway.
     """
 
     latents: Float32[np.ndarray, "n *place channels"]
@@ -46,7 +47,8 @@ class StoredLatents:
 
     def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *latent"]:
         # NumPy gathers rows of a memory map many times faster than torch does, and the copy owns its memory.
-        return torch.from_numpy(self.latents[rows.numpy()]).movedim(-1, 1)
+        latents = torch.from_numpy(self.latents[rows.numpy()])
+        return latents.movedim(-1, 1) if latents.dim() == 4 else latents
 
 
 class LatentStore:
@@ -132,7 +134,8 @@ def _write(temporary: Path, data: Data, encode: Encode, batch: int) -> Generator
 
 def _latents(data: Data, encode: Encode, rows: Int[Tensor, " k"]) -> Float32[np.ndarray, "k *place channels"]:
     with torch.no_grad():
-        return encode(data.read(rows)).float().cpu().movedim(1, -1).contiguous().numpy()
+        latents = encode(data.read(rows)).float().cpu()
+        return (latents.movedim(1, -1) if latents.dim() == 4 else latents).contiguous().numpy()
 
 
 @contextmanager

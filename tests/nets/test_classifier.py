@@ -242,3 +242,33 @@ def test_a_new_experience_does_not_change_a_blocked_front():
     before = fingerprint(net.front), fingerprint(net.back)
     begin(net, first=False)
     assert fingerprint(net.front) == before[0] and fingerprint(net.back) != before[1]
+
+
+class Sized(nn.Module):
+    """Goes one way for large images, another one for small ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+        self.shrink = nn.AvgPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(x)
+        return self.shrink(x) if x.shape[2] > 4 else x
+
+
+@pytest.mark.parametrize(("side", "made"), [(8, 4), (4, 4), (3, 3)])
+def test_an_example_decides_where_the_way_depends_on_sizes(side, made):
+    net, images = Sized(), torch.rand(2, 3, side, side)
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(UserError, match="cannot be traced"):
+        cut(net, "blocks.1")
+    front, back = cut(net, "blocks.1", images[:1])
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert back(front(images)).shape == (2, 4, made, made)
+    torch.testing.assert_close(back(front.eval()(images)), net.eval()(images), rtol=0, atol=0)
+
+
+def test_an_example_does_not_decide_where_the_way_depends_on_values():
+    with pytest.raises(UserError, match=r"cannot be traced down to layer 'blocks\.2\.inner'"):
+        cut(Residual(), "blocks.2.inner", torch.rand(1, 3, 5, 5))

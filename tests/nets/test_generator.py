@@ -8,7 +8,8 @@ from negreplay.errors import UserError
 from negreplay.nets.generator import Generator, Reconstruction, generator_loss
 
 BODIES = pytest.mark.parametrize(
-    ("latent", "body"), [((6, 8, 8), "conv"), ((6, 14, 6), "conv"), ((6, 8, 8), "dense"), ((5,), "dense")]
+    ("latent", "body"),
+    [((6, 8, 8), "conv"), ((6, 14, 6), "conv"), ((6, 8, 8), "dense"), ((7, 5), "dense"), ((5,), "dense")],
 )
 
 
@@ -34,6 +35,13 @@ def test_shapes(latent, body):
 def test_what_is_generated_could_be_outputs_of_a_relu(latent, body):
     made = generator(latent, body).decode(torch.randn(20, 4), torch.zeros(20, dtype=torch.long))
     assert made.min() >= 0 and made.max() > 0
+
+
+@BODIES
+def test_signed_latents_can_be_generated(latent, body):
+    torch.manual_seed(0)
+    net = Generator(latent, 3, latent_dim=4, body=body, width=8, signed=True)
+    assert net.decode(torch.randn(20, 4), torch.zeros(20, dtype=torch.long)).min() < 0
 
 
 @BODIES
@@ -81,7 +89,9 @@ def test_all_parts_learn(latent, body):
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
-@pytest.mark.parametrize(("latent", "shape"), [((5,), "5"), ((6, 8, 7), "6x8x7"), ((6, 1, 8), "6x1x8")])
+@pytest.mark.parametrize(
+    ("latent", "shape"), [((5,), "5"), ((197, 192), "197x192"), ((6, 8, 7), "6x8x7"), ((6, 1, 8), "6x1x8")]
+)
 def test_maps_that_convolutions_cannot_halve_are_refused(latent, shape):
     with pytest.raises(UserError, match=f"^generator.body is conv, but latents are {shape}: give dense"):
         generator(latent, "conv")

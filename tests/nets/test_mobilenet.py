@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from negreplay.errors import UserError
-from negreplay.nets.mobilenet import GlobalMean, MobileNetV1, load_weights
+from negreplay.nets.mobilenet import MobileNetV1, load_weights
 from negreplay.nets.renorm import renormalise
 from negreplay.recipe import Renorm
 
@@ -125,13 +125,3 @@ def test_pretrained_net_renormalised_is_the_same_in_evaluation(shared):
         assert expected.std() > 0.1
         renormalise(net, Renorm())
         torch.testing.assert_close(net(images), expected, atol=1e-4, rtol=1e-4)
-
-
-def test_gradient_of_the_global_mean_is_channels_last():
-    maps = torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
-    inner, gradients = maps * 2, []
-    inner.register_hook(gradients.append)
-    features = GlobalMean()(inner)
-    torch.testing.assert_close(features, inner.mean(dim=(2, 3)))
-    features.square().sum().backward()
-    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
