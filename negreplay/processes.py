@@ -59,14 +59,20 @@ def _interrupts_held() -> Iterator[None]:
 
     They inherit that it is blocked, from before their first line; here it waits until the block ends.
     """
-    if sys.platform == "win32":
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         yield
         return
+    held: list[object] = []
+    # Another thread may be given the signal, which does not block it; Python would still interrupt this one.
+    handler = signal.signal(signal.SIGINT, lambda *signals: held.extend(signals))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 _events: "multiprocessing.Queue[Event]"
