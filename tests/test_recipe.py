@@ -62,6 +62,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         lambda: stream(Scenario.NI, parts=2, order=("1",)),
         "stream.order has no effect: in new-instances all classes arrive at once; remove it.",
     ),
+    (
+        lambda: stream(images=ImageRecipe(8)),
+        "stream.images has no effect on digits, which have 8 x 8 pixels: remove it.",
+    ),
     (lambda: stream(lists="nc"), "stream.lists is nc: core50, and nothing else, needs it."),
     (lambda: StreamRecipe("core50", Scenario.NC), "stream.lists is None: core50, and nothing else, needs it."),
     (lambda: stream(categories=True), "stream.categories has no effect: digits has none; remove it."),
