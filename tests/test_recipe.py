@@ -206,7 +206,7 @@ def test_a_wrong_value_is_told_in_a_sentence_that_names_the_field(make, sentence
 
 RIGHT: list[Callable[[], Any]] = [
     lambda: stream(Scenario.NI, parts=2),
-    lambda: stream(images=ImageRecipe(8, shorter_side=8)),
+    lambda: StreamRecipe("pets", Scenario.NC, images=ImageRecipe(8, shorter_side=8)),
     lambda: StreamRecipe("core50", Scenario.NI, lists="ni", categories=True, test_every=20),
     lambda: Phase(1, 0.1, 0.1, decay_every=1, decay=1.0, floor=1.0),
     lambda: Weights("w", activation="relu6", padding="right-bottom", eps=1e-9),
@@ -242,7 +242,7 @@ def everything() -> Study:
     learner = LearnerRecipe(HeadKind.CWR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6), 64, 0.8, 5e-4)
     arm = Recipe(
         "all",
-        stream(order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
+        StreamRecipe("mnist", Scenario.NC, order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
         classifier,
         Phase(1, 0.1, 0.2, 15, 0.5, 0.1),
         Phase(2, 0.0, 0.3),
