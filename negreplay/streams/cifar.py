@@ -66,11 +66,11 @@ def load_cifar(name: str, place: Path, recipe: ImageRecipe) -> tuple[Pixels, Pix
         UserError: the archive (or the folder it unpacks to) or a file in it is missing, truncated, or something else.
     """
     layout = _LAYOUTS[name]
-    path, held = _unpickled(layout, place)
-    names = _names(held[layout.meta], layout.names, path / layout.meta)
+    folder, held = _unpickled(layout, place)
+    names = _names(held[layout.meta], layout.names, folder / layout.meta)
 
     def split(files: tuple[str, ...], training: bool) -> Pixels:
-        batches = [_batch(held[file], layout.labels, len(names), path / file) for file in files]
+        batches = [_batch(held[file], layout.labels, len(names), folder / file) for file in files]
         pixels = np.concatenate([planes.transpose(0, 2, 3, 1) for planes, _ in batches])
         labels = torch.tensor([label for _, some in batches for label in some])
         return pixels_of(pixels, labels, names, recipe, training)
@@ -79,15 +79,14 @@ def load_cifar(name: str, place: Path, recipe: ImageRecipe) -> tuple[Pixels, Pix
 
 
 def _unpickled(layout: _Layout, place: Path) -> tuple[Path, dict[str, object]]:
-    """The path of the folder or archive, and what its files hold."""
+    """The path of the folder, perhaps inside the archive, and what its files hold."""
     wanted = (*layout.train, layout.test, layout.meta)
     for path in (place / layout.folder, place / layout.archive, place):
         if path.name == layout.folder and path.is_dir():
             return path, {file: load_arrays(_content(path / file), path / file) for file in wanted}
         if path.name == layout.archive and path.is_file():
-            held = _packed(path, {f"{layout.folder}/{file}" for file in wanted})
-            names = {file: f"{layout.folder}/{file}" for file in wanted}
-            return path, {file: load_arrays(held[inside], path / inside) for file, inside in names.items()}
+            packed, folder = _packed(path, {f"{layout.folder}/{file}" for file in wanted}), path / layout.folder
+            return folder, {file: load_arrays(packed[f"{layout.folder}/{file}"], folder / file) for file in wanted}
     raise UserError(
         f"there is no {layout.archive} and no {layout.folder} in {place}: say where it is with --data PATH."
     )

@@ -57,11 +57,9 @@ def load_tiny_imagenet(place: Path, recipe: ImageRecipe) -> tuple[Images, Images
     held = {member.path.removeprefix(root): member for member in members}
     train: dict[str, list[Member]] = {}
     for inside, member in held.items():
-        match inside.split("/"):
-            case ["train", name, "images", file] if file.lower().endswith(SUFFIXES):
-                train.setdefault(name, []).append(member)
-            case _:
-                pass
+        parts = inside.split("/")
+        if parts[0::2] == ["train", "images"] and len(parts) == 4 and inside.lower().endswith(SUFFIXES):
+            train.setdefault(parts[1], []).append(member)
     names = tuple(sorted(train))
     if not names:
         raise UserError(f"{path} has no images in train/<class>/images: {_REMEDY}.")
@@ -80,12 +78,13 @@ def _annotated(
         raise UserError(f"{path / _ANNOTATIONS} cannot be read ({error}): {_REMEDY}.") from error
     number = {name: c for c, name in enumerate(names)}
     listed = []
-    for line in lines:
+    for place, line in enumerate(lines, start=1):
         match line.split("\t"):
             case [file, name, *_] if name in number and f"val/images/{file}" in held:
                 listed.append((held[f"val/images/{file}"], number[name]))
             case _:
-                raise UserError(f"{path / _ANNOTATIONS} says {line[:40]!r}, of an image or class not there: {_REMEDY}.")
+                reason = f"line {place}, names no image and class that are there"
+                raise UserError(f"{path / _ANNOTATIONS}, {reason}: {_REMEDY}.")
     if missing := set(range(len(names))) - {c for _, c in listed}:
         raise UserError(f"{path} has no validation images of {names[min(missing)]}: {_REMEDY}.")
     return listed

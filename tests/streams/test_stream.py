@@ -212,10 +212,8 @@ def varied(images: int, augmented: bool = True) -> tuple[Varied, View]:
     return data, View(data, torch.arange(images))
 
 
-def batches_of(view: View, size: int, seed: int | None) -> tuple[list[Tensor], Tensor | None]:
+def batches_of(view: View, size: int, seed: int) -> tuple[list[Tensor], Tensor]:
     """The images, and the state of the generator afterwards."""
-    if seed is None:
-        return [batch.x for batch in view.batches(size)], None
     rng = torch.Generator().manual_seed(seed)
     return [batch.x for batch in view.batches(size, rng)], rng.get_state()
 
@@ -239,7 +237,7 @@ def test_augmented_images_are_varied_by_the_one_generator():
 
 def test_without_a_generator_augmented_images_are_read_plainly():
     data, view = varied(10)
-    images, _ = batches_of(view, 4, seed=None)
+    images = [batch.x for batch in view.batches(4)]
     assert torch.equal(torch.cat(images), torch.arange(10.0))
     assert all(drawn is None for _, drawn, _ in data.reads)
 
