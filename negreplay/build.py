@@ -36,9 +36,11 @@ from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
 from negreplay.streams.cifar import load_cifar
+from negreplay.streams.core50 import core50_stream, load_core50
 from negreplay.streams.digits import load_digits
 from negreplay.streams.folders import load_images
 from negreplay.streams.imagenet import load_imagenet, load_tiny_imagenet
+from negreplay.streams.images import Images
 from negreplay.streams.mnist import load_mnist
 from negreplay.streams.selected import every
 from negreplay.streams.stream import Data, Stream, new_both, new_classes, new_instances
@@ -111,6 +113,8 @@ def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
     match recipe.data:
         case "digits":
             return load_digits()
+        case "core50":
+            return load_core50(place, recipe.images, recipe.categories)
         case "mnist" | "fashion-mnist":
             return load_mnist(recipe.data, place, recipe.images)
         case "cifar10" | "cifar100":
@@ -127,6 +131,9 @@ def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
 
 def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> Stream:
     """The stream of one seed."""
+    if recipe.lists is not None:
+        assert isinstance(train, Images), "build_data reads core50 as images"
+        return core50_stream(train, test, recipe.lists, seed)
     match recipe.scenario:
         case Scenario.NI:
             return new_instances(train, test, recipe.parts, seed)

@@ -1,4 +1,4 @@
-"""The command line: run, list, show, report, resume.
+"""The command line: run, list, show, report, resume, data.
 
 What only some commands need, torch above all, is imported inside them, so that `--help` and `list` answer at once.
 """
@@ -88,14 +88,15 @@ class ListCommand:
 
     def __call__(self, console: Console) -> None:
         if self.json:
-            names = ("name", "summary", "seeds")
+            names = ("name", "summary", "seeds", "reproduces", "hours", "on")
             found = [{name: getattr(s, name) for name in names} | {"arms": _arms(s)} for s in STUDIES]
             print(json.dumps(found, indent=2))
             return
-        table = Table("study", "arms", "seeds", "what")
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
         for study in STUDIES:
-            table.add_row(study.name, " ".join(_arms(study)), str(len(study.seeds)), study.summary)
-        console.print(table)
+            table.add_row(f"[bold]{study.name}[/]", f"{study.summary}\n[dim]{_plan(study)}[/]")
+        console.print(table, highlight=False)
 
 
 @dataclass(frozen=True)
@@ -160,12 +161,30 @@ class ReportCommand:
             console.print(f"page: {path}")
 
 
+@dataclass(frozen=True)
+class DataCommand:
+    """Get a data set from its official addresses, going on where an earlier download stopped, and verify it."""
+
+    name: tyro.conf.Positional[Literal["core50"]]
+    """The data set."""
+    root: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")) / "core50")
+    """Its folder; what is there already is kept and only verified [$NEGREPLAY_DATA/core50]."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.display import follow
+        from negreplay.streams.core50_files import describe, get_core50
+
+        follow(get_core50(self.root), console)
+        console.print(describe(self.root), soft_wrap=True)
+
+
 COMMANDS = {
     "run": RunCommand,
     "list": ListCommand,
     "show": ShowCommand,
     "report": ReportCommand,
     "resume": ResumeCommand,
+    "data": DataCommand,
 }
 
 
@@ -204,6 +223,14 @@ def _command() -> str:
 
 def _arms(study: Study) -> list[str]:
     return [recipe.name for recipe in study.recipes]
+
+
+def _plan(study: Study) -> str:
+    """A study's arms and seeds, how long they take, and what in the paper they give."""
+    plan = f"arms {' '.join(_arms(study))}; seeds {' '.join(map(str, study.seeds))}"
+    facts = [] if study.hours is None else [f"about {study.hours:g} hours on {study.on}"]
+    facts += [f"gives {' '.join(study.reproduces)}"] if study.reproduces else []
+    return f"{plan}\n{'; '.join(facts)}"
 
 
 def _study(name: str) -> Study:

@@ -21,6 +21,7 @@ from negreplay.cell import Event
 from negreplay.results.metrics import summarise
 from negreplay.results.table import terminal_table
 from negreplay.run import Run, learn, progress_of, report, rows_of
+from negreplay.streams.download import Advance
 
 
 @dataclass
@@ -73,6 +74,29 @@ def show(events: Iterable[Event], console: Console, finished: float, runs: int) 
                 progress.advance(whole, 1 / event.experiences)
                 if event.experience == event.experiences - 1:
                     progress.remove_task(arms.pop(key).bar)
+
+
+def follow(advances: Iterable[Advance], console: Console) -> None:
+    """Shows one task after the other as it advances; on a pipe each is a line when it is over."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn())
+    last: Advance | None = None
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("")
+        for advance in advances:
+            if last is not None and advance.task != last.task:
+                console.print(_amount(last))
+                progress.reset(bar)
+            progress.update(bar, description=_amount(advance), completed=advance.done, total=advance.total)
+            last = advance
+    if last is not None:
+        console.print(_amount(last))
+
+
+def _amount(advance: Advance) -> str:
+    """For example: core50_128x128.zip  1,204 of 5,892 MB."""
+    scale, unit = (1_000_000, "MB") if advance.unit == "bytes" else (1, advance.unit)
+    whole = f" of {advance.total / scale:,.0f}" if advance.total is not None else ""
+    return f"{advance.task}  {advance.done / scale:,.0f}{whole} {unit}"
 
 
 def _update(progress: Progress, seen: Seen, event: Event, console: Console) -> None:

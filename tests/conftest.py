@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import Negreplay
 
 # On networks this small a second thread costs more than it brings, the more so beside other work.
 torch.set_num_threads(1)
@@ -14,3 +15,12 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is missing")
     return folder
+
+
+@pytest.fixture
+def negreplay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Negreplay:
+    """Commands in this process, in an empty folder, with a wide terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return Negreplay(monkeypatch, capfd)

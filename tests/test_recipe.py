@@ -115,6 +115,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         lambda: ReplayRecipe(memory=5),
         "replay.memory is given, but replay.source is none: name a source or set it to 0.",
     ),
+    (
+        lambda: ReplayRecipe(per_minibatch=14),
+        "replay.per_minibatch is given, but replay.source is none: name a source or remove it.",
+    ),
     (lambda: ReplayRecipe(Source.RANDOM), "replay.memory is 0: give 1 pattern or more, or source none."),
     (
         lambda: ReplayRecipe(Source.RANDOM, memory=5, per_minibatch=0),

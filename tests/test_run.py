@@ -26,12 +26,6 @@ PATIENCE = 120.0
 """Seconds after which a test gives up; on an idle machine none takes ten."""
 
 
-@pytest.fixture
-def negreplay(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Negreplay:
-    monkeypatch.chdir(tmp_path)
-    return Negreplay(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody interrupts."""

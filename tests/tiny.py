@@ -154,6 +154,18 @@ class Negreplay:
         return Outcome(code, captured.out, captured.err)
 
 
+def run(negreplay: Negreplay, study: Study, *more: object, out: str = "out", data: Path = Path()) -> Outcome:
+    return negreplay("run", file_of(study, Path()), "--out", out, "--data", data, "--jobs", 1, *more)
+
+
+def refused(negreplay: Negreplay, study: Study, *more: object, data: Path = Path()) -> str:
+    """The sentence with which a run is refused at its start; it leaves no folder, nor anything else."""
+    before = set(Path().rglob("*"))
+    sentence = run(negreplay, study, *more, data=data).sentence()
+    assert set(Path().rglob("*")) - before <= {Path("study-to-run.json")}
+    return sentence
+
+
 def numbers(run: Path) -> list[dict[str, str]]:
     """results.csv without the columns that depend on the machine."""
     header, *lines = (run / "results.csv").read_text().splitlines()

@@ -31,11 +31,12 @@ class Generator(nn.Module):
         latent: shape of one latent, (channels, height, width) or (features,).
         classes: number of classes that the decoder can be asked for.
         latent_dim: size of z.
-        body: `conv` (two stride-2 convolutions; height and width divisible by 4) or `dense` (two hidden layers).
+        body: `conv` (two convolutions, the second of which halves height and width too where they divide by 4) or
+            `dense` (two hidden layers).
         width: channels or units of the body.
 
     Raises:
-        UserError: the latents are no maps that `conv` can halve twice.
+        UserError: the latents are no maps of even height and width, which `conv` halves.
     """
 
     def __init__(self, latent: tuple[int, ...], classes: int, latent_dim: int, body: str, width: int) -> None:
@@ -76,12 +77,12 @@ def generator_loss(
         eta: weight of the classification loss (Equation 14).
 
     Departure:
-        Equation 12 is averaged over the elements of a latent instead of summed, and the divergence divided by their
-        number alike: only then is Table 11's SGD with a learning rate of 1 stable. Their ratio is the paper's.
+        Equation 12 is averaged over the elements of a latent instead of summed, and Equation 13 over the elements of z:
+        only so is Table 11's SGD with a learning rate of 1 stable, and the printed beta right for latents of any size.
     """
     reconstruction = F.mse_loss(made.latents, latents)
-    divergence = -0.5 * (1 + made.logvar - made.mean.square() - made.logvar.exp()).sum(dim=1).mean()
-    return reconstruction + beta * divergence / latents[0].numel() + eta * F.cross_entropy(logits, labels)
+    divergence = -0.5 * (1 + made.logvar - made.mean.square() - made.logvar.exp()).mean()
+    return reconstruction + beta * divergence + eta * F.cross_entropy(logits, labels)
 
 
 class _BatchNorm(nn.BatchNorm2d):
@@ -112,20 +113,21 @@ def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tupl
 
 
 def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple[nn.Sequential, nn.Sequential]:
-    if len(latent) != 3 or latent[1] % 4 or latent[2] % 4:
+    if len(latent) != 3 or latent[1] % 2 or latent[2] % 2:
         shape = "x".join(str(size) for size in latent)
         raise UserError(
-            f"generator.body is conv, but latents are {shape}: give dense, or cut where height and width divide by 4."
+            f"generator.body is conv, but latents are {shape}: give dense, or cut where height and width are even."
         )
     channels, height, across = latent
-    small = (width, height // 4, across // 4)
+    second = 1 if height % 4 or across % 4 else 2
+    small = (width, height // 2 // second, across // 2 // second)
 
     def hidden(layer: nn.Module) -> list[nn.Module]:
         return [layer, _BatchNorm(width), nn.ReLU()]
 
     encoder = nn.Sequential(
         *hidden(nn.Conv2d(channels, width, 3, stride=2, padding=1)),
-        *hidden(nn.Conv2d(width, width, 3, stride=2, padding=1)),
+        *hidden(nn.Conv2d(width, width, 3, stride=second, padding=1)),
         nn.Flatten(),
         nn.Linear(math.prod(small), wanted),
     )
@@ -134,7 +136,7 @@ def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> tuple
         nn.Unflatten(1, small),
         _BatchNorm(width),
         nn.ReLU(),
-        *hidden(nn.ConvTranspose2d(width, width, 4, stride=2, padding=1)),
+        *hidden(nn.ConvTranspose2d(width, width, second + 2, stride=second, padding=1)),
         nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
         _Rectify(),
     )

@@ -81,6 +81,8 @@ class ReplayRecipe(Strict):
     def __post_init__(self) -> None:
         if self.source is Source.NONE:
             check(self.memory == 0, "replay.memory is given, but replay.source is none: name a source or set it to 0.")
+            idle = "replay.per_minibatch is given, but replay.source is none: name a source or remove it."
+            check(self.per_minibatch is None, idle)
         else:
             check(self.memory >= 1, f"replay.memory is {self.memory}: give 1 pattern or more, or source none.")
         at_least(1, self, "replay", "per_minibatch")

@@ -1,4 +1,8 @@
-"""The embedded default: scikit-learn's handwritten digits, four classes and then one at a time."""
+"""The embedded default: scikit-learn's handwritten digits, four classes and then one at a time.
+
+A minute and a half on two cores (measured). Expect final accuracies of 55.5 without replay, 60.6 with noise, 74 to 75
+with generated and 87 to 90 with original patterns (README.md).
+"""
 
 from negreplay.recipe import (
     ClassifierRecipe,
@@ -22,10 +26,11 @@ NO_REPLAY = Recipe(
     following=Phase(epochs=10, lr_features=0.001, lr_head=0.1),
     learner=LearnerRecipe(minibatch=32),
 )
-GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=1.0, eta=0.1, first_iterations=300, iterations=100)
+GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=0.1, eta=0.1, first_iterations=300, iterations=100)
 
 DIGITS = Study(
     name="digits",
     summary="Handwritten digits of 8 x 8 pixels: four classes, then one at a time.",
     recipes=six_arms(NO_REPLAY, 50, GENERATOR),
+    hours=0.03,
 )

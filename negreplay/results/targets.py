@@ -4,12 +4,15 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-BESIDE = {
+BESIDE: dict[str, str | None] = {
+    "core50-nc-naive": None,  # no table shows the naive arms, which have the names of the others
+    "cifar50-nc-naive": None,
     "core50-nc": "CORe50 NC",
     "core50-nic": "CORe50 NIC",
     "cifar50-nc": "CORe50 NC",
     "cifar50-nic": "CORe50 NIC",
     "imagenet-nc": "ImageNet-1000 NC",
+    "cifar50-25x2": "ImageNet-1000 NC",
 }
 
 

@@ -1,125 +1,30 @@
+"""The contract of every arm, and that it learns what can be learned."""
+
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from arms import (
+    ARMS,
+    CLASSES,
+    EACH,
+    EVERY_ARM,
+    NO_REPLAY,
+    NR_OD,
+    PR_OD,
+    build,
+    images,
+    learn,
+    naive,
+    predictions,
+    replaying,
+    stream_of,
+)
+from states import same, state_of
 
-from negreplay.build import build_learner
-from negreplay.learners.latent_replay import LatentReplay
-from negreplay.nets.heads import ConsolidatedHead
-from negreplay.nets.renorm import BatchRenorm2d
-from negreplay.optimize import Device, Step
 from negreplay.patterns import nothing
-from negreplay.recipe import (
-    Front,
-    GeneratorRecipe,
-    HeadKind,
-    LearnerRecipe,
-    Mode,
-    Phase,
-    Recipe,
-    Renorm,
-    ReplayRecipe,
-    Source,
-    SynapticIntelligence,
-)
-from negreplay.recipes import DIGITS
+from negreplay.recipe import Front, Mode, Phase, Source
 from negreplay.streams.stream import Stream, Tensors
-
-CLASSES, EACH, MEMORY = 5, 6, 6
-
-# The arms of the digits study, small enough to be learned in a moment; the front learns in the first experience.
-BASE = replace(
-    DIGITS.recipes[0],
-    first=Phase(1, 0.05, 0.05),
-    following=Phase(1, 0.005, 0.05),
-    learner=LearnerRecipe(minibatch=4),
-)
-GENERATOR = GeneratorRecipe(width=16, latent_dim=4, minibatch=8, first_iterations=3, iterations=2)
-
-
-def replaying(source: Source, mode: Mode, through_features: bool = True) -> Recipe:
-    replay = ReplayRecipe(source, mode, MEMORY, through_features=through_features)
-    return replace(BASE, replay=replay, generator=GENERATOR if source is Source.GENERATED else None)
-
-
-def naive(recipe: Recipe) -> Recipe:
-    return replace(recipe, learner=replace(recipe.learner, head=HeadKind.PLAIN))
-
-
-NO_REPLAY = BASE
-PR_OD, NR_OD = (replaying(Source.ORIGINAL, mode) for mode in Mode)
-PR_GD, NR_GD = (replaying(Source.GENERATED, mode) for mode in Mode)
-CWR = replace(BASE, following=Phase(1, 0.0, 0.05))
-AR1 = replace(
-    BASE,
-    classifier=replace(BASE.classifier, front=Front.TRAINED),
-    learner=replace(BASE.learner, penalty=SynapticIntelligence(strength=1e3)),
-)
-ARMS = {
-    "no-replay": NO_REPLAY,
-    "pr-od": PR_OD,
-    "pr-gd": PR_GD,
-    "nr-od": NR_OD,
-    "nr-gd": NR_GD,
-    "nr-rd": replaying(Source.RANDOM, Mode.NEGATIVE),
-    "naive": naive(NO_REPLAY),
-    "naive pr-od": naive(PR_OD),
-    "naive pr-gd": naive(PR_GD),
-    "naive nr-gd": naive(NR_GD),
-    "cwr*": CWR,
-    "ar1": AR1,
-    "nr-od, head only": replaying(Source.ORIGINAL, Mode.NEGATIVE, through_features=False),
-    "nr-gd, blocked front": replace(NR_GD, classifier=replace(BASE.classifier, front=Front.BLOCKED)),
-}
-EVERY_ARM = pytest.mark.parametrize("arm", ARMS)
-
-
-def images() -> Tensors:
-    """Noisy images of five classes, each with a bright spot of its own."""
-    labels = torch.arange(CLASSES).repeat_interleave(EACH)
-    x = 0.3 * torch.rand(len(labels), 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    for c in range(CLASSES):
-        x[labels == c, :, c : c + 3, 1 + c : 4 + c] += 0.7
-    return Tensors(x, labels, tuple("abcde"), "test")
-
-
-def stream_of(*classes: list[int]) -> Stream:
-    """An experience of these classes after the other; a class that comes twice comes with the same images."""
-    data = images()
-    found = [torch.isin(data.labels, torch.tensor(some)).nonzero().flatten() for some in classes]
-    return Stream(data, data, found)
-
-
-@pytest.fixture
-def stream() -> Stream:
-    """Class 3 never comes."""
-    return stream_of([0, 2], [4], [0], [1])
-
-
-def build(recipe: Recipe, weights: int = 0, seed: int = 0) -> LatentReplay:
-    rng = torch.Generator().manual_seed(seed)
-    return build_learner(recipe, images(), weights, Path(), Device(), rng)
-
-
-def learn(learner: LatentReplay, *experiences) -> list[Step]:
-    return [step for experience in experiences for step in learner.learn(experience)]
-
-
-def state_of(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def predictions(learner: LatentReplay) -> Tensor:
-    return learner.predict(images().x)
-
-
-# The contract of every arm.
 
 
 @EVERY_ARM
@@ -260,108 +165,6 @@ def test_predicting_changes_nothing(arm, stream):
     before, random_state = state_of(learner), learner.rng.get_state()
     predictions(learner)
     assert same(state_of(learner), before) and torch.equal(learner.rng.get_state(), random_state)
-
-
-# What is blocked, and when.
-
-
-@pytest.mark.parametrize("arm", [name for name, recipe in ARMS.items() if recipe.classifier.front is Front.FIRST])
-def test_the_front_learns_in_the_first_experience_only(arm, stream):
-    learner = build(ARMS[arm])
-    before = state_of(learner.classifier.front)
-    learn(learner, stream[0])
-    after = state_of(learner.classifier.front)
-    assert not torch.equal(after["conv1.conv.weight"], before["conv1.conv.weight"])
-    assert not torch.equal(after["conv1.bn.running_mean"], before["conv1.bn.running_mean"])
-    learn(learner, *stream[1:])
-    assert same(state_of(learner.classifier.front), after)
-
-
-def test_a_trained_front_goes_on_learning(stream):
-    learner = build(AR1)
-    learn(learner, stream[0])
-    before = state_of(learner.classifier.front)
-    learn(learner, stream[1])
-    after = state_of(learner.classifier.front)
-    assert not torch.equal(after["conv1.conv.weight"], before["conv1.conv.weight"])
-    assert not torch.equal(after["conv1.bn.running_mean"], before["conv1.bn.running_mean"])
-
-
-def features_of(learner: LatentReplay) -> dict[str, Tensor]:
-    """Weights and statistics of the feature extractor; the limits and momentum of batch renormalisation are neither."""
-    state = state_of(learner.classifier)
-    limits = ("momentum", "r_max", "d_max")
-    return {name: tensor for name, tensor in state.items() if name[:4] != "head" and not name.endswith(limits)}
-
-
-@pytest.mark.parametrize("front", list(Front))
-def test_without_a_learning_rate_features_are_blocked_with_their_statistics(front, stream):
-    learner = build(replace(CWR, classifier=replace(CWR.classifier, front=front)))
-    learn(learner, stream[0])
-    before = features_of(learner) | {"blocked": torch.tensor(front is not Front.TRAINED)}
-    assert "classifier.back.conv3.bn.running_std" in learner.state_dict()
-    head = state_of(learner.classifier.head)
-    for experience in stream[1:]:
-        learn(learner, experience)
-        assert same(features_of(learner), before)
-        assert not same(state_of(learner.classifier.head), head)
-        head = state_of(learner.classifier.head)
-    assert learner.classifier.back.training and all(p.requires_grad for p in learner.classifier.back.parameters())
-
-
-def test_batch_renormalisation_opens_in_the_first_experience(stream):
-    classifier = replace(NO_REPLAY.classifier, front=Front.TRAINED, renorm=Renorm())
-    learner = build(replace(NO_REPLAY, classifier=classifier))
-    layers = [m for m in learner.classifier.modules() if isinstance(m, BatchRenorm2d)]
-    learn(learner, stream[0])
-    # One epoch of 12 images opens r_max by 4.1e-5 an image.
-    assert [layer.r_max.item() for layer in layers] == [pytest.approx(1 + 12 * 4.1e-5)] * 3
-    assert [layer.momentum.item() for layer in layers] == [pytest.approx(0.01)] * 3
-    learn(learner, stream[1])
-    assert [layer.r_max.item() for layer in layers] == [1.25] * 3
-    assert [layer.momentum.item() for layer in layers] == [pytest.approx(5e-5)] * 3
-
-
-# What the modes do.
-
-
-def test_negative_replay_changes_rows_of_current_classes_only(stream):
-    for source in (Source.ORIGINAL, Source.GENERATED, Source.RANDOM):
-        learner = build(replaying(source, Mode.NEGATIVE))
-        for experience in stream:
-            head = learner.classifier.head
-            assert isinstance(head, ConsolidatedHead)
-            kept, past = head.kept.clone(), head.past.clone()
-            learn(learner, experience)
-            absent = experience.counts == 0
-            assert torch.equal(head.kept[absent], kept[absent])
-            assert not torch.isclose(head.kept[~absent], kept[~absent]).all()
-            assert torch.equal(head.past, past + experience.counts)
-
-
-def test_positive_replay_changes_rows_of_replayed_classes(stream):
-    learner = build(PR_OD)
-    head = learner.classifier.head
-    assert isinstance(head, ConsolidatedHead)
-    learn(learner, stream[0])
-    kept, counts = head.kept.clone(), learner.source.recall().counts(CLASSES)
-    learn(learner, stream[1])
-    assert counts[[0, 2]].min() > 0 and not torch.isclose(head.kept[[0, 2]], kept[[0, 2]]).any()
-    assert torch.equal(head.past, stream[0].counts + counts + stream[1].counts)
-
-
-def test_replayed_patterns_move_features_unless_they_are_stopped(stream):
-    moved = {}
-    for through_features in (True, False):
-        learner = build(replaying(Source.ORIGINAL, Mode.NEGATIVE, through_features))
-        learn(learner, stream[0])
-        features, head = features_of(learner), state_of(learner.classifier.head)["weight"]
-        learn(learner, stream[1])
-        moved[through_features] = features_of(learner), head
-    # Alike up to here, and different after it.
-    assert torch.equal(moved[True][1], moved[False][1])
-    assert not torch.equal(moved[True][0]["back.conv3.conv.weight"], moved[False][0]["back.conv3.conv.weight"])
-    assert features["front.conv1.conv.weight"].equal(moved[False][0]["front.conv1.conv.weight"])
 
 
 @pytest.mark.parametrize("source", [Source.ORIGINAL, Source.GENERATED])

@@ -29,7 +29,10 @@ def test_the_gain_of_negative_over_positive_generated_replay():
 def test_which_study_stands_beside_which_benchmark():
     assert benchmark_beside("cifar50-nc") == benchmark_beside("cifar50-nc-short") == "CORe50 NC"
     assert benchmark_beside("cifar50-nic") == "CORe50 NIC"
+    assert benchmark_beside("imagenet-nc") == benchmark_beside("cifar50-25x2") == "ImageNet-1000 NC"
     assert benchmark_beside("digits") is None
+    # No table has numbers of the naive arms, whose names are those of the others.
+    assert benchmark_beside("core50-nc-naive") is benchmark_beside("cifar50-nc-naive") is None
 
 
 def test_a_number_that_is_not_printed():

@@ -1,47 +1,58 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from negreplay.streams.selected import by_arrival, every, renumbered
 from negreplay.streams.stream import Data, Tensors, new_both, new_classes
 
 
-def data(each: int = 3, classes: int = 5) -> Tensors:
+def data(labels: list[int]) -> Tensors:
+    """A data set in which image i is the number i."""
+    x = torch.arange(len(labels)).float().reshape(-1, 1, 1, 1)
+    return Tensors(x, torch.tensor(labels), ("a", "b", "c"), "content")
+
+
+def plain(each: int, classes: int) -> Tensors:
+    """So many images of each of many classes."""
     labels = torch.arange(classes).repeat_interleave(each)
-    names = tuple(f"class {c}" for c in range(classes))
-    return Tensors(torch.arange(len(labels)).float().unsqueeze(1), labels, names, "d")
+    return Tensors(torch.arange(len(labels)).float(), labels, tuple(f"class {c}" for c in range(classes)), "plain")
 
 
 def names_of(data: Data, rows: Tensor) -> list[str]:
     return [data.names[c] for c in data.labels[rows].tolist()]
 
 
-def test_every_row_is_the_data_itself():
-    original = data()
-    assert every(original, 1) is original
+def numbers(x: Tensor) -> list[int]:
+    return x.flatten().long().tolist()
 
 
-def test_every_third_row():
-    original, few = data(each=4, classes=2), every(data(each=4, classes=2), 3)
-    assert few.read(torch.arange(3)).flatten().tolist() == [0, 3, 6]
-    assert few.labels.tolist() == [0, 0, 1] and few.names == original.names
-    assert len({original.fingerprint, few.fingerprint, every(original, 2).fingerprint}) == 3
-    assert not few.encoded and not few.augmented
+@given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=30), step=st.integers(1, 8))
+def test_every_step_th_row(labels: list[int], step: int):
+    chosen = every(data(labels), step)
+    assert chosen.labels.tolist() == labels[::step]
+    assert numbers(chosen.read(torch.arange(len(chosen.labels)))) == list(range(len(labels)))[::step]
+    assert chosen.names == ("a", "b", "c") and not chosen.encoded
 
 
-def test_renumbered_classes_keep_their_names_and_images():
-    original, other = data(), renumbered(data(), [3, 0, 4, 1, 2])
-    rows = torch.arange(len(original.labels))
-    assert other.names == tuple(f"class {c}" for c in (3, 0, 4, 1, 2))
-    assert names_of(other, rows) == names_of(original, rows)
-    assert torch.equal(other.read(rows), original.read(rows))
-    assert other.fingerprint == original.fingerprint
+def test_a_selection_is_other_content():
+    assert len({every(data([0] * 9), step).fingerprint for step in (1, 2, 3)}) == 3
+
+
+@given(labels=st.lists(st.integers(0, 2), min_size=1, max_size=30), order=st.permutations([0, 1, 2]))
+def test_renumbering_changes_labels_and_names_alike(labels: list[int], order: list[int]):
+    before, after = data(labels), renumbered(data(labels), order)
+    assert [after.names[c] for c in after.labels] == [before.names[c] for c in before.labels]
+    assert [before.names.index(name) for name in after.names] == list(order)
+    rows = torch.arange(len(labels))
+    assert torch.equal(after.read(rows), before.read(rows)) and after.fingerprint == before.fingerprint
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_by_arrival_numbers_classes_as_they_come(seed: int):
-    stream = new_classes(data(), data(), first=2, classes=1, seed=seed)
+    stream = new_classes(plain(3, 5), plain(3, 5), first=2, classes=1, seed=seed)
     arriving = by_arrival(stream)
     assert [experience.classes for experience in arriving] == [(0, 1), (2,), (3,), (4,)]
     for before, after in zip(stream, arriving, strict=True):
@@ -53,7 +64,7 @@ def test_by_arrival_numbers_classes_as_they_come(seed: int):
 
 
 def test_by_arrival_where_classes_come_again():
-    stream = new_both(data(), data(), first=2, parts=3, seed=0)
+    stream = new_both(plain(3, 5), plain(3, 5), first=2, parts=3, seed=0)
     seen: list[int] = []
     for experience in by_arrival(stream):
         seen += [c for c in experience.classes if c not in seen]
@@ -66,7 +77,7 @@ FIRST = {1993: [54, 7, 894, 512, 126], 60: [724, 958, 241, 541, 178], 827: [30, 
 
 @pytest.mark.parametrize("seed", FIRST)
 def test_the_25_experiences_of_imagenet_are_the_authors(seed: int):
-    images = data(each=1, classes=1000)
+    images = plain(1, 1000)
     stream = new_classes(images, images, first=40, classes=40, seed=seed)
     order = np.random.RandomState(seed).permutation(1000)
     assert order[:5].tolist() == FIRST[seed]

@@ -1,0 +1,63 @@
+"""Every source of replay, small, and a few experiences for them."""
+
+import pytest
+import torch
+
+from negreplay.nets.classifier import Classifier
+from negreplay.nets.generator import Generator
+from negreplay.optimize import Device, Step, blocked
+from negreplay.patterns import Patterns
+from negreplay.recipe import GeneratorRecipe
+from negreplay.replay.generated import Generated
+from negreplay.replay.original import Original
+from negreplay.replay.random import Random
+from negreplay.replay.source import NoReplay, ReplaySource
+from negreplay.streams.stream import Stream, Tensors
+
+CLASSES, LATENT, MEMORY = 6, (32, 4, 4), 9
+SPEC = GeneratorRecipe(width=8, latent_dim=3, minibatch=8, first_iterations=3, iterations=2)
+CPU = Device()
+
+KINDS = pytest.mark.parametrize("kind", ["none", "original", "generated", "random"])
+REPLAYING = pytest.mark.parametrize("kind", ["original", "generated", "random"])
+ENCODED = pytest.mark.parametrize("encoded", [False, True], ids=["images", "latents"])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(kind: str, rng: torch.Generator, memory: int = MEMORY, weights: int = 0) -> ReplaySource:
+    torch.manual_seed(weights)
+    match kind:
+        case "original":
+            return Original(LATENT, memory, rng)
+        case "generated":
+            return Generated(Generator(LATENT, CLASSES, SPEC.latent_dim, SPEC.body, SPEC.width), memory, SPEC, CPU, rng)
+        case "random":
+            return Random(LATENT, CLASSES, memory, rng)
+        case _:
+            return NoReplay()
+
+
+def experiences(classifier: Classifier, encoded: bool = True, each: int = 5) -> Stream:
+    """Four experiences: classes 0 and 1; class 3; class 0 again; classes 1 and 4. Classes 2 and 5 never come."""
+    present = [[0, 1], [3], [0], [1, 4]]
+    labels = torch.tensor([c for classes in present for c in classes]).repeat_interleave(each)
+    x = torch.rand(len(labels), 1, 8, 8, generator=seeded(7))
+    if encoded:
+        with torch.no_grad():
+            x = classifier.eval().encode(x)
+    data = Tensors(x, labels, tuple("abcdef"), "test", encoded)
+    sizes = [each * len(classes) for classes in present]
+    return Stream(data, data, torch.arange(len(labels)).split(sizes))
+
+
+def absorb(source: ReplaySource, classifier: Classifier, experience, memory: Patterns | None = None) -> list[Step]:
+    """As the learner does it: with the classifier blocked and the memory recalled before."""
+    with blocked(classifier):
+        return list(source.absorb(classifier, experience, source.recall() if memory is None else memory))
+
+
+def equal(one: Patterns, other: Patterns) -> bool:
+    return torch.equal(one.x, other.x) and torch.equal(one.y, other.y)

@@ -1,0 +1,59 @@
+"""A web site on this machine whose server misbehaves on demand."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+
+class Site:
+    """Files by name; `cuts` are the numbers of bytes after which the next answers end."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.cuts: list[int] = []
+        self.ranges = self.lengths = True
+        self.requests: list[tuple[str, str | None]] = []
+        self.address = ""
+
+
+@contextmanager
+def serve() -> Iterator[Site]:
+    site = Site()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = self.headers.get("Range")
+            site.requests.append((self.path[1:], asked))
+            content = site.files.get(self.path[1:])
+            if content is None:
+                return self.send_error(404)
+            start = int(re.findall(r"\d+", asked)[0]) if asked and site.ranges else 0
+            if start and start >= len(content):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(content)}")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            self.send_response(206 if start else 200)
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            if site.lengths:
+                self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            sent = site.cuts.pop(0) if site.cuts else len(content)
+            self.wfile.write(content[start : start + sent])
+            return None
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    site.address = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield site
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
