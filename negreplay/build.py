@@ -39,11 +39,16 @@ from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
+from negreplay.streams.cifar import load_cifar
 from negreplay.streams.core50 import core50_stream, load_core50
 from negreplay.streams.digits import load_digits
-from negreplay.streams.folders import Images, load_images
+from negreplay.streams.folders import load_images
+from negreplay.streams.imagenet import load_imagenet, load_tiny_imagenet
+from negreplay.streams.images import Images
+from negreplay.streams.mnist import load_mnist
 from negreplay.streams.selected import every
 from negreplay.streams.stream import Data, Stream, new_both, new_classes, new_instances
+from negreplay.streams.tables import load_table
 
 
 def read_study(path: Path) -> Study:
@@ -84,12 +89,12 @@ def dump_study(study: Study) -> bytes:
 
 
 def find(name: str, place: Path, what: str, option: str) -> Path:
-    """The file or folder called `name` (a zip too) in `place`; `place` itself, where that is what it is.
+    """The file or folder called `name` (a zip or CSV too) in `place`; `place` itself, where that is what it is.
 
     Raises:
         UserError: it is not there.
     """
-    options = [place / name, place / f"{name}.zip"]
+    options = [place / name, place / f"{name}.zip", place / f"{name}.csv"]
     if place.suffix or (place / "train").is_dir():
         options.insert(0, place)
     for option_path in options:
@@ -99,7 +104,11 @@ def find(name: str, place: Path, what: str, option: str) -> Path:
 
 
 def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
-    """Training and test images."""
+    """Training and test images; of the latter every `test_every`-th.
+
+    Raises:
+        UserError: they are not in `place`, or something is wrong with them.
+    """
     train, test = _load(recipe, place)
     return train, every(test, recipe.test_every)
 
@@ -109,9 +118,19 @@ def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
         case "digits":
             return load_digits()
         case "core50":
-            return load_core50(place, recipe.images.size, recipe.categories)
+            return load_core50(place, recipe.images, recipe.categories)
+        case "mnist" | "fashion-mnist":
+            return load_mnist(recipe.data, place, recipe.images)
+        case "cifar10" | "cifar100":
+            return load_cifar(recipe.data, place, recipe.images)
+        case "imagenet":
+            return load_imagenet(place, recipe.images)
+        case "tiny-imagenet":
+            return load_tiny_imagenet(place, recipe.images)
         case name:
-            return load_images(find(name, place, "images", "data"), recipe.images.size)
+            path = find(name, place, "images", "data")
+            load = load_table if path.suffix.lower() == ".csv" else load_images
+            return load(path, recipe.images)
 
 
 def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> Stream:

@@ -22,7 +22,7 @@ from negreplay.errors import UserError
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.nets.classifier import fingerprint
 from negreplay.optimize import Device, Step
-from negreplay.recipe import Front, Recipe, StreamRecipe
+from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
 from negreplay.results.metrics import Row, accuracies
 from negreplay.streams.latents import LatentStore
 from negreplay.streams.stream import Data, Stream
@@ -169,22 +169,18 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     _data.cache_clear()  # images may have changed since an earlier run of this process
     prepared = set()
     for cell in filter(_storable, cells):
-        recipe = cell.recipe
-        classifier = recipe.classifier
-        key = (
-            classifier,
-            recipe.stream.data,
-            recipe.stream.images,
-            classifier.weights or classifier.pretrained or cell.seed,
-        )
+        classifier, stream = cell.recipe.classifier, cell.recipe.stream
+        seed = classifier.weights or classifier.pretrained or cell.seed
+        key = classifier, stream.data, stream.images, stream.test_every, seed
         if key not in prepared:
             prepared.add(key)
-            stream, learner, _ = _build(cell)
-            yield from _stored(cell, stream, learner)
+            yield from _stored(cell, *_build(cell)[:2])
 
 
 def _storable(cell: Cell) -> bool:
-    return cell.places.store is not None and cell.recipe.classifier.front is Front.BLOCKED
+    """Whether an image has one latent for good: its front never learns, and the image is always the same."""
+    constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.stream.images.augment is Augment.NONE
+    return cell.places.store is not None and constant
 
 
 def _build(cell: Cell) -> tuple[Stream, LatentReplay, torch.Generator]:

@@ -16,7 +16,7 @@ from negreplay.build import build_data, build_learner
 from negreplay.cell import Cell, Clock, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
-from negreplay.recipe import ClassifierRecipe, Phase, Study
+from negreplay.recipe import Augment, ClassifierRecipe, ImageRecipe, Phase, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
 
@@ -95,6 +95,37 @@ def test_without_weights_each_seed_has_a_front_of_its_own(tmp_path: Path):
 def test_a_front_that_learns_stores_nothing(tmp_path: Path):
     assert not list(encode_cells(cells(digits("nr-od"), tmp_path, "a", True)))
     assert not (tmp_path / "latents").exists()
+
+
+def augmented(study: Study, augment: Augment) -> Study:
+    """The same arms on images that are varied each time they are read."""
+    stream = replace(study.recipes[0].stream, images=ImageRecipe(32, augment=augment))
+    return replace(study, recipes=tuple(replace(recipe, stream=stream) for recipe in study.recipes))
+
+
+def test_augmented_images_are_not_stored(study: Study, tmp_path: Path):
+    """Though the front is blocked: an image has no one latent."""
+    stored, direct = (cells(augmented(study, Augment.CROP), tmp_path, name, name == "a")[1] for name in "ab")
+    assert not list(encode_cells([stored]))
+    assert learned(stored) == learned(direct)
+    assert not (tmp_path / "latents").exists()
+    plain = cells(study, tmp_path, "c", store=False)[1]
+    list(learn_cell(plain))
+    assert not torch.equal(state(plain)["random_state"], state(direct)["random_state"])
+
+
+@pytest.mark.parametrize("augment", [Augment.FLIP, Augment.RESIZED_CROP])
+def test_a_run_on_augmented_images_resumes_to_the_bit(study: Study, tmp_path: Path, augment: Augment):
+    whole, cut = (cells(augmented(study, augment), tmp_path, name, store=False)[2] for name in ("whole", "cut"))
+    expected = learned(whole)
+    events = learn_cell(cut)
+    for event in events:
+        if event.experience == 1 and event.step is not None and event.step.done == 2:
+            break
+    del events
+    assert learned(cut) == expected
+    ours, theirs = state(cut), state(whole)
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 def test_changed_images_are_encoded_anew(study: Study, tmp_path: Path):

@@ -62,6 +62,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         lambda: stream(Scenario.NI, parts=2, order=("1",)),
         "stream.order has no effect: in new-instances all classes arrive at once; remove it.",
     ),
+    (
+        lambda: stream(images=ImageRecipe(8)),
+        "stream.images has no effect on digits, which have 8 x 8 pixels: remove it.",
+    ),
     (lambda: stream(lists="nc"), "stream.lists is nc: core50, and nothing else, needs it."),
     (lambda: StreamRecipe("core50", Scenario.NC), "stream.lists is None: core50, and nothing else, needs it."),
     (lambda: stream(categories=True), "stream.categories has no effect: digits has none; remove it."),
@@ -230,7 +234,7 @@ def test_a_wrong_value_is_told_in_a_sentence_that_names_the_field(make, sentence
 
 RIGHT: list[Callable[[], Any]] = [
     lambda: stream(Scenario.NI, parts=2),
-    lambda: stream(images=ImageRecipe(8, shorter_side=8)),
+    lambda: StreamRecipe("pets", Scenario.NC, images=ImageRecipe(8, shorter_side=8)),
     lambda: StreamRecipe("core50", Scenario.NI, lists="ni", categories=True, test_every=20),
     lambda: Phase(1, 0.1, 0.1, decay_every=1, decay=1.0, floor=1.0),
     lambda: Weights("w", activation="relu6", padding="right-bottom", eps=1e-9),
@@ -268,7 +272,7 @@ def everything() -> Study:
     learner = LearnerRecipe(HeadKind.CWR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6), 64, 0.8, 5e-4)
     arm = Recipe(
         "all",
-        stream(order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
+        StreamRecipe("mnist", Scenario.NC, order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
         classifier,
         Phase(1, 0.1, 0.2, 15, 0.5, 0.1),
         Phase(2, 0.0, 0.3),

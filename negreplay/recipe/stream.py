@@ -58,7 +58,9 @@ CORE50_LISTS = {
 
 @dataclass(frozen=True)
 class StreamRecipe(Strict):
-    """What arrives. `data` is a data set's name (`digits`, `core50`) or that of a folder or zip of images.
+    """What arrives. `data` names a data set, or else a folder, a zip or a CSV of images.
+
+    The data sets are `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `tiny-imagenet`, `imagenet`, `core50`.
 
     New Classes: `first_classes` in the first experience, then `classes` at a time. New Instances: all classes, each cut
     into `parts`. New Instances and Classes: one part of `first_classes` classes, then the remaining (class, part) pairs
@@ -81,6 +83,8 @@ class StreamRecipe(Strict):
 
     def __post_init__(self) -> None:
         at_least(1, self, "stream", "first_classes", "classes", "parts", "test_every")
+        plain = self.data != "digits" or self.images == ImageRecipe()
+        check(plain, "stream.images has no effect on digits, which have 8 x 8 pixels: remove it.")
         core50 = self.data == "core50"
         check(core50 == (self.lists is not None), f"stream.lists is {self.lists}: core50, and nothing else, needs it.")
         check(core50 or not self.categories, f"stream.categories has no effect: {self.data} has none; remove it.")

@@ -37,8 +37,9 @@ class Random(ReplaySource):
 
     def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
         if not self.seen.any():
-            sample = next(experience.batches(SAMPLE, self.rng)).x
-            latents = classifier.encode(sample, experience.data.encoded).cpu()
+            data = experience.data
+            chosen = data.rows[torch.randperm(len(data), generator=self.rng)[:SAMPLE]]
+            latents = classifier.encode(data.data.read(chosen), data.encoded).cpu()
             # torch.quantile refuses more than 16 million elements, which 512 x 8 x 8 latents soon are.
             rank = max(1, round(0.9 * latents.numel()))
             self.high.copy_(latents.flatten().kthvalue(rank).values)

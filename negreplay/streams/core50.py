@@ -14,8 +14,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from negreplay.errors import UserError
+from negreplay.recipe import ImageRecipe
 from negreplay.streams.core50_lists import RUNS, read_lists
-from negreplay.streams.folders import Images, listed_images
+from negreplay.streams.images import Images, listed_images
 from negreplay.streams.selected import renumbered
 from negreplay.streams.stream import Data, Stream
 
@@ -44,12 +45,12 @@ NC_RUNS = (
 _NAME = re.compile(r"C_\d\d_\d\d_\d{3}\.png")
 
 
-def load_core50(place: Path, image_size: int | None, categories: bool) -> tuple[Images, Images]:
+def load_core50(place: Path, recipe: ImageRecipe, categories: bool) -> tuple[Images, Images]:
     """All training and all test images, in the order of the official lists: by session, object (o1, o10, o11), frame.
 
     Args:
         place: the folder that holds `core50_128x128`, or the one around it, where it is called `core50`.
-        image_size: the side in pixels to which images are resized; None leaves them as they are.
+        recipe: how the images are read.
         categories: whether the ten categories are the classes, or the fifty objects.
 
     Raises:
@@ -58,12 +59,12 @@ def load_core50(place: Path, image_size: int | None, categories: bool) -> tuple[
     root = find_core50(place)
     test_sessions, names = set(TEST_SESSIONS), CATEGORIES if categories else OBJECTS
 
-    def images(sessions: Iterable[int]) -> Images:
+    def images(sessions: Iterable[int], training: bool) -> Images:
         paths = [path for session in sessions for path in session_images(root, session)]
         labels = objects_of(paths) // (5 if categories else 1)
-        return listed_images(root, paths, labels, names, image_size)
+        return listed_images(root, paths, labels, names, recipe, training)
 
-    return images(s for s in SESSIONS if s not in test_sessions), images(TEST_SESSIONS)
+    return images((s for s in SESSIONS if s not in test_sessions), True), images(TEST_SESSIONS, False)
 
 
 def find_core50(place: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from negreplay.errors import UserError
+from negreplay.recipe import ImageRecipe
 from negreplay.streams.core50 import IMAGES, SESSIONS, TEST_SESSIONS, load_core50, session_images
 from negreplay.streams.core50_lists import FOLDERS, RUNS, runs_found
 from negreplay.streams.download import Advance, fetch, unpack
@@ -89,7 +90,7 @@ def verify(root: Path) -> Iterator[Advance]:
                     f"{root / IMAGES}/s{session}/{name} holds {found[name]} images and CORe50 has {count} there: "
                     f"copy it again, or move {IMAGES} away and run the same command again."
                 )
-    done, splits = 0, load_core50(root, None, categories=False)
+    done, splits = 0, load_core50(root, ImageRecipe(), categories=False)
     total = sum(len(split.labels) for split in splits)
     for split in splits:
         for rows in torch.arange(len(split.labels)).split(_AT_ONCE):

@@ -44,8 +44,9 @@ class StoredLatents:
     names: tuple[str, ...]
     fingerprint: str
     encoded: bool = True
+    augmented: bool = False
 
-    def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *latent"]:
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *latent"]:
         # NumPy gathers rows of a memory map many times faster than torch does, and the copy owns its memory.
         latents = torch.from_numpy(self.latents[rows.numpy()])
         return latents.movedim(-1, 1) if latents.dim() == 4 else latents

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from negreplay.streams.stream import Data
+from negreplay.streams.stream import Data, Stream
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,12 @@ class Selected:
     def encoded(self) -> bool:
         return self.data.encoded
 
-    def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *shape"]:
-        return self.data.read(self.rows[rows])
+    @property
+    def augmented(self) -> bool:
+        return self.data.augmented
+
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]:
+        return self.data.read(self.rows[rows], draws)
 
 
 def every(data: Data, step: int) -> Data:
@@ -41,3 +45,12 @@ def renumbered(data: Data, order: Sequence[int]) -> Data:
     number = torch.tensor(order).argsort()
     rows = torch.arange(len(data.labels))
     return Selected(data, rows, number[data.labels], tuple(data.names[c] for c in order), data.fingerprint)
+
+
+def by_arrival(stream: Stream) -> Stream:
+    """The same stream, its classes numbered as they arrive, as the authors' benchmarks of CORe50 NC and ImageNet do.
+
+    Those that arrive together keep the order of their names.
+    """
+    order = list(dict.fromkeys(c for experience in stream for c in experience.classes))
+    return stream.over(renumbered(stream.train, order), renumbered(stream.test, order))

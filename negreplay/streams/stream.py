@@ -6,8 +6,11 @@ sequence of experiences with the test set. The same stream can be read over othe
 stream of images becomes a stream of their latents.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
@@ -18,6 +21,9 @@ from torch import Tensor
 from negreplay.errors import UserError
 from negreplay.patterns import Patterns
 
+_DRAWS = 2**62
+"""Draws are below this number."""
+
 
 @runtime_checkable
 class Data(Protocol):
@@ -25,6 +31,9 @@ class Data(Protocol):
 
     `labels` are class numbers into `names`; `encoded` is False for images (`Float[Tensor, "k channels height width"]`
     in [0, 1]) and True for latents; `fingerprint` names the content, so that what is computed from it can be stored.
+
+    An image that is read without a draw is always the same. If the set is `augmented`, a draw (any integer from 0)
+    chooses one of its variations; otherwise draws mean nothing.
     """
 
     @property
@@ -34,9 +43,11 @@ class Data(Protocol):
     @property
     def encoded(self) -> bool: ...
     @property
+    def augmented(self) -> bool: ...
+    @property
     def fingerprint(self) -> str: ...
 
-    def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *shape"]: ...
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]: ...
 
 
 @dataclass(frozen=True)
@@ -48,8 +59,9 @@ class Tensors:
     names: tuple[str, ...]
     fingerprint: str
     encoded: bool = False
+    augmented: bool = False
 
-    def read(self, rows: Int[Tensor, " k"]) -> Float[Tensor, "k *shape"]:
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]:
         return self.x.index_select(0, rows)
 
 
@@ -72,10 +84,37 @@ class View:
         return self.data.labels[self.rows]
 
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
-        """Every row once, `size` at a time: shuffled by `rng`, in order without it."""
-        rows = self.rows if rng is None else self.rows[torch.randperm(len(self), generator=rng)]
-        for chunk in rows.split(size):
-            yield Patterns(self.data.read(chunk), self.data.labels[chunk])
+        """Every row once, `size` at a time: for training, shuffled and perhaps varied by `rng`; as it is without one.
+
+        All that is random is drawn before the first batch. While one batch is used the next is read, in a thread that
+        ends with this generator.
+        """
+        rows, draws = self.rows, None
+        if rng is not None:
+            rows = rows[torch.randperm(len(rows), generator=rng)]
+            if self.data.augmented:
+                draws = torch.randint(_DRAWS, (len(rows),), generator=rng)
+        chunks = rows.split(size)
+        drawn = (None for _ in chunks) if draws is None else draws.split(size)
+        yield from _ahead(partial(self._read, *chunk) for chunk in zip(chunks, drawn, strict=True))
+
+    def _read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None) -> Patterns:
+        return Patterns(self.data.read(rows, draws), self.data.labels[rows])
+
+
+def _ahead(calls: Iterable[Callable[[], Patterns]]) -> Iterator[Patterns]:
+    """What the calls give, in their order; the next one is made while the last one's result is used."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        coming: deque[Future[Patterns]] = deque()
+        for call in calls:
+            coming.append(pool.submit(call))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

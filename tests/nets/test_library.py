@@ -221,6 +221,6 @@ def test_a_stream_is_learned_and_the_store_changes_nothing(side, net, arm, tmp_p
 @needs_timm
 def test_images_of_another_size_than_a_transformers_are_refused(tmp_path):
     recipe = arms(32, ClassifierRecipe("timm/vit_tiny_patch16_224", "blocks.3", renorm=None))["nr-od"]
-    train, _ = load_images(tree(tmp_path), 32)
+    train, _ = load_images(tree(tmp_path), ImageRecipe(32))
     with pytest.raises(UserError, match=r"does not take these images \(.*32.*224.*\): set stream.images.size.$"):
         build_learner(recipe, train, 0, tmp_path, Device(), torch.Generator())

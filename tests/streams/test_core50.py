@@ -27,7 +27,8 @@ from negreplay.streams.core50 import (
 )
 from negreplay.streams.core50_files import frames
 from negreplay.streams.core50_lists import read_lists
-from negreplay.streams.folders import Images, _Folder
+from negreplay.streams.files import Folder
+from negreplay.streams.images import Images
 from negreplay.streams.selected import every
 from negreplay.streams.stream import Stream, is_new_both, is_new_classes, is_new_instances
 
@@ -60,7 +61,7 @@ def images_of(root: Path, lines: list[str]) -> Images:
     """The images of these lines in the order in which `load_core50` has them; nothing decodes them."""
     paths = [f"{IMAGES}/{line.split(' ')[0]}" for line in lines]
     paths.sort(key=lambda path: (int(path.split("/")[1][1:]), path))
-    return Images(_Folder(root), tuple(paths), objects_of(paths), OBJECTS, "official", (128, 128))
+    return Images(Folder(root), tuple(paths), objects_of(paths), OBJECTS, "official", (128, 128), ImageRecipe())
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +247,7 @@ def test_images_are_decoded_as_in_a_folder(made: Path):
     train, test = build_data(recipe("ni", images=ImageRecipe(8), test_every=20), made)
     assert train.read(torch.tensor([0, 799])).shape == (2, 3, 8, 8)
     assert len(test.labels) == 3 * 50 * 2 / 20
-    assert len({split.fingerprint for split in (train, test, *load_core50(made, None, categories=False))}) == 4
+    assert len({split.fingerprint for split in (train, test, *load_core50(made, ImageRecipe(), categories=False))}) == 4
 
 
 def test_lists_and_runs_share_what_is_stored_of_the_images(made: Path):
@@ -255,7 +256,7 @@ def test_lists_and_runs_share_what_is_stored_of_the_images(made: Path):
 
 
 def test_sessions_are_those_of_the_protocol(made: Path):
-    train, test = load_core50(made, None, categories=False)
+    train, test = load_core50(made, ImageRecipe(), categories=False)
     assert list(dict.fromkeys(int(path.split("/")[1][1:]) for path in train.paths)) == TRAIN_SESSIONS
     assert 11 in TRAIN_SESSIONS
     assert list(dict.fromkeys(int(path.split("/")[1][1:]) for path in test.paths)) == list(TEST_SESSIONS)
@@ -285,7 +286,7 @@ def test_a_run_without_lists(made: Path):
 
 def test_no_images(tmp_path: Path):
     with pytest.raises(UserError, match=rf"there is no {IMAGES} in {tmp_path}: get CORe50 with `negreplay data core50"):
-        load_core50(tmp_path, None, categories=False)
+        load_core50(tmp_path, ImageRecipe(), categories=False)
 
 
 @pytest.mark.parametrize("missing", ["s11", "s3/o50", "s1/o1/*"])
@@ -294,7 +295,7 @@ def test_a_missing_session_or_object(tree: Path, missing: str):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     folder = {"s11": "s11/o1", "s1/o1/*": "s1/o1"}.get(missing, missing)
     with pytest.raises(UserError, match=rf"{IMAGES}/{folder} holds no images: CORe50 has 50 objects in each of 11"):
-        load_core50(tree, None, categories=False)
+        load_core50(tree, ImageRecipe(), categories=False)
 
 
 def test_an_image_that_is_listed_and_missing(tree: Path):

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from negreplay.errors import UserError
+from negreplay.recipe import ImageRecipe
 from negreplay.streams.folders import load_images
 
 
@@ -41,11 +42,11 @@ def zipped(tree: Path, inside: str = "", reverse: bool = False) -> Path:
 
 
 def everything(path: Path, image_size: int | None = None) -> tuple[Tensor, Tensor]:
-    return tuple(split.read(torch.arange(len(split.labels))) for split in load_images(path, image_size))  # type: ignore
+    return tuple(split.read(torch.arange(len(split.labels))) for split in load_images(path, ImageRecipe(image_size)))  # type: ignore
 
 
 def test_reads_labels_names_and_pixels(tree: Path):
-    train, test = load_images(tree, None)
+    train, test = load_images(tree, ImageRecipe())
     assert train.names == test.names == ("cat", "dog")
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert test.labels.tolist() == [0, 0, 1, 1]
@@ -57,7 +58,7 @@ def test_reads_labels_names_and_pixels(tree: Path):
 
 
 def test_reads_no_rows(tree: Path):
-    assert load_images(tree, None)[0].read(torch.tensor([], dtype=torch.long)).shape == (0, 3, 4, 4)
+    assert load_images(tree, ImageRecipe())[0].read(torch.tensor([], dtype=torch.long)).shape == (0, 3, 4, 4)
 
 
 @pytest.mark.parametrize("inside", ["", "pets/"])
@@ -65,7 +66,7 @@ def test_reads_no_rows(tree: Path):
 def test_zip_and_folder_are_equal(tree: Path, inside: str, reverse: bool):
     path = zipped(tree, inside, reverse)
     assert all(map(torch.equal, everything(tree), everything(path)))
-    assert load_images(path, None)[0].names == ("cat", "dog")
+    assert load_images(path, ImageRecipe())[0].names == ("cat", "dog")
 
 
 def test_zip_without_entries_for_folders(tree: Path):
@@ -99,7 +100,7 @@ def test_order_is_that_of_the_names(tree: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_zip_survives_pickling_and_forking(tree: Path):
-    train, _ = load_images(zipped(tree), None)
+    train, _ = load_images(zipped(tree), ImageRecipe())
     expected = train.read(torch.arange(6))
     assert torch.equal(pickle.loads(pickle.dumps(train)).read(torch.arange(6)), expected)
     child = os.fork()
@@ -136,11 +137,11 @@ def test_test_goes_before_validation(tree: Path):
 
 def test_fingerprint_names_the_content(tree: Path):
     def fingerprints() -> list[str]:
-        return [split.fingerprint for split in load_images(tree, None)]
+        return [split.fingerprint for split in load_images(tree, ImageRecipe())]
 
     before = fingerprints()
     assert before == fingerprints()
-    assert len({*before, load_images(tree, 8)[0].fingerprint}) == 3
+    assert len({*before, load_images(tree, ImageRecipe(8))[0].fingerprint}) == 3
     save(noise(999, size=4), tree / "train" / "cat" / "0.png")
     os.utime(tree / "train" / "cat" / "0.png", ns=(1, 1))
     assert fingerprints()[0] != before[0]
@@ -148,16 +149,16 @@ def test_fingerprint_names_the_content(tree: Path):
 
 
 def test_fingerprint_of_a_zip_is_by_content_not_by_time(tree: Path):
-    before = load_images(zipped(tree), None)[0].fingerprint
-    assert load_images(zipped(tree, "pets/"), None)[0].fingerprint == before
+    before = load_images(zipped(tree), ImageRecipe())[0].fingerprint
+    assert load_images(zipped(tree, "pets/"), ImageRecipe())[0].fingerprint == before
     save(noise(999), tree / "train" / "cat" / "0.png")
-    assert load_images(zipped(tree), None)[0].fingerprint != before
+    assert load_images(zipped(tree), ImageRecipe())[0].fingerprint != before
 
 
 def test_sizes_that_differ_need_an_image_size(tree: Path):
     save(plain(size=(6, 5)), tree / "test" / "dog" / "1.png")
-    _, test = load_images(tree, None)
-    with pytest.raises(UserError, match=r"dog/1\.png has 6 x 5 pixels and others 4 x 4: give stream\.image_size"):
+    _, test = load_images(tree, ImageRecipe())
+    with pytest.raises(UserError, match=r"dog/1\.png has 6 x 5 pixels and others 4 x 4: give stream\.images\.size"):
         test.read(torch.arange(4))
     assert everything(tree, image_size=8)[1].shape == (4, 3, 8, 8)
 
@@ -167,7 +168,7 @@ def test_truncated_image_is_named_when_it_is_read(tree: Path, name: str):
     path = save(noise(0, size=64), tree / "train" / "dog" / name)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for source in (tree, zipped(tree)):
-        train, _ = load_images(source, 8)
+        train, _ = load_images(source, ImageRecipe(8))
         assert train.read(torch.tensor([0])).shape == (1, 3, 8, 8)
         with pytest.raises(UserError, match=rf"train/dog/{name} is no readable image .*: replace or remove it\."):
             train.read(torch.arange(len(train.labels)))
@@ -192,13 +193,13 @@ def test_damaged_zip_member_is_named(tree: Path):
 
 def test_missing_path(tmp_path: Path):
     with pytest.raises(UserError, match="nowhere does not exist: give the path of a folder or zip"):
-        load_images(tmp_path / "nowhere", None)
+        load_images(tmp_path / "nowhere", ImageRecipe())
 
 
 def test_file_that_is_no_zip(tmp_path: Path):
     (tmp_path / "pets.rar").write_bytes(b"Rar!")
     with pytest.raises(UserError, match=r"pets\.rar is neither a folder nor a zip"):
-        load_images(tmp_path / "pets.rar", None)
+        load_images(tmp_path / "pets.rar", ImageRecipe())
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -206,38 +207,38 @@ def test_split_is_missing(tree: Path, split: str):
     shutil.rmtree(tree / split)
     for path in (tree, zipped(tree)):
         with pytest.raises(UserError, match=f"has no {split} folder .*: arrange the images as train/<class>/<image>"):
-            load_images(path, None)
+            load_images(path, ImageRecipe())
 
 
 def test_split_without_class_folders(tmp_path: Path):
     save(plain(), tmp_path / "train" / "0.png")
     with pytest.raises(UserError, match="has no train folder with a folder for each class"):
-        load_images(tmp_path, None)
+        load_images(tmp_path, ImageRecipe())
 
 
 def test_empty_class_folder(tree: Path):
     (tree / "train" / "bird").mkdir()
     for path in (tree, zipped(tree)):
         with pytest.raises(UserError, match="the folder train/bird holds no images: add some, or remove the folder"):
-            load_images(path, None)
+            load_images(path, ImageRecipe())
 
 
 def test_class_without_test_images(tree: Path):
     save(plain(), tree / "train" / "bird" / "0.png")
     with pytest.raises(UserError, match="class 'bird' has training images but none to test it: add some to test/bird"):
-        load_images(tree, None)
+        load_images(tree, ImageRecipe())
 
 
 def test_class_without_training_images_is_left_to_the_stream(tree: Path):
     save(plain(), tree / "test" / "bird" / "0.png")
-    train, test = load_images(tree, None)
+    train, test = load_images(tree, ImageRecipe())
     assert train.names == test.names == ("bird", "cat", "dog")
     assert train.labels.tolist() == [1, 1, 1, 2, 2, 2]
     assert 0 in test.labels.tolist()
 
 
 def test_cifar50(shared: Path):
-    train, test = load_images(shared / "data" / "cifar50.zip", None)
+    train, test = load_images(shared / "data" / "cifar50.zip", ImageRecipe())
     assert len(train.names) == 50
     assert torch.bincount(train.labels).tolist() == [400] * 50
     assert torch.bincount(test.labels).tolist() == [100] * 50

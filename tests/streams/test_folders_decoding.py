@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from negreplay.errors import UserError
+from negreplay.recipe import ImageRecipe
 from negreplay.streams.folders import load_images
 
 
@@ -16,7 +17,7 @@ def read_back(tmp_path: Path, write: Callable[[Path], object], name: str, image_
     save(plain(), tmp_path / "test" / "any" / "0.png")
     (tmp_path / "train" / "any").mkdir(parents=True)
     write(tmp_path / "train" / "any" / name)
-    return load_images(tmp_path, image_size)[0].read(torch.tensor([0]))[0]
+    return load_images(tmp_path, ImageRecipe(image_size))[0].read(torch.tensor([0]))[0]
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
+from archives import noise, pickle2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from negreplay.errors import UserError
-from negreplay.streams.pickles import load_plain
+from negreplay.streams.pickles import PickledArray, load_arrays, load_plain
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
@@ -48,3 +50,86 @@ def test_damage_is_one_sentence(tmp_path: Path, content: bytes):
 def test_a_missing_file_is_one_sentence(tmp_path: Path):
     with pytest.raises(UserError, match=r"a\.pkl cannot be read \(No such file"):
         load_plain(tmp_path / "a.pkl")
+
+
+# Arrays
+
+HERE = Path("somewhere/batch")
+PIXELS = noise(2, 12)
+
+
+def array_of(value: object) -> PickledArray:
+    assert isinstance(value, PickledArray)
+    return value
+
+
+@pytest.mark.parametrize("content", [pickle2(PIXELS), *(pickle.dumps(PIXELS, protocol) for protocol in (3, 4))])
+def test_arrays_of_python_2_and_3(content: bytes):
+    assert np.array_equal(array_of(load_arrays(content, HERE)).bytes_as(2, 3, 4), PIXELS.reshape(2, 3, 4))
+
+
+def test_texts_are_bytes_and_numbers_numbers():
+    held = {b"labels": [1, 2], b"names": [b"a", b"b"]}
+    assert load_arrays(pickle2(held), HERE) == held
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pickle.dumps(PIXELS.astype(np.int16), 4),
+        pickle.dumps(np.asfortranarray(PIXELS), 4),
+        pickle2(PIXELS[:1]),
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n)R.",
+    ],
+)
+def test_an_array_of_something_else_is_no_pixels(content: bytes):
+    with pytest.raises(ValueError):
+        array_of(load_arrays(content, HERE)).bytes_as(2, 3, 4)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_code_beside_arrays_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int):
+    monkeypatch.chdir(tmp_path)
+    content = pickle.dumps({"data": Malicious()}, protocol)
+    with pytest.raises(UserError, match=r"^somewhere/batch holds .*system, which may be code, and is not read: get"):
+        load_arrays(content, HERE)
+    assert not list(tmp_path.iterdir())
+
+
+REFUSED = [
+    b"cbuiltins\neval\n(S'1'\ntR.",
+    b"cnumpy\nload\n(S'x'\ntR.",
+    b"cnumpy.core.multiarray\nscalar\n.",
+    b"cnumpy\nndarray.tofile\n.",
+    b"c_codecs\nencode\n.",
+    b"\x80\x04\x8c\x05numpy\x8c\x0dndarray.dumps\x93.",
+]
+
+
+@pytest.mark.parametrize("content", REFUSED)
+def test_other_names_are_refused(content: bytes):
+    with pytest.raises(UserError, match=r"^somewhere/batch holds .*, which may be code, and is not read"):
+        load_arrays(content, HERE)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, -1])
+def test_a_truncated_pickle_is_named(cut: int):
+    with pytest.raises(UserError, match=r"^somewhere/batch is no readable pickle \(.*\): get the file"):
+        load_arrays(pickle2(PIXELS)[:cut], HERE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"no pickle",
+        b"cnumpy\nndarray\n(I3\ntR.",
+        b"cnumpy\nndarray\n)\x81.",
+        b"\x80\x02cnumpy\ndtype\n(tR.",
+        b"(I1\nI2\n}b.",
+        b"Nb.",
+        b"\x80\x04\x8c" + bytes([200]),
+    ],
+)
+def test_a_damaged_pickle_is_named(content: bytes):
+    with pytest.raises(UserError, match=r"^somewhere/batch is no readable pickle"):
+        load_arrays(content, HERE)

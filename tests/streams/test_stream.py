@@ -1,14 +1,19 @@
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from negreplay.errors import UserError
 from negreplay.streams.stream import (
     Stream,
     Tensors,
+    View,
     is_new_both,
     is_new_classes,
     is_new_instances,
@@ -183,3 +188,97 @@ def test_classes_arrive_in_a_given_order():
     for names, name in (("dba", "c"), ("dbace", "e")):
         with pytest.raises(UserError, match=rf"stream\.order and class '{name}': .*name every class of the data once"):
             new_classes(data, data, 2, 1, seed=0, names=names)
+
+
+@dataclass
+class Varied:
+    """Augmented images: each read notes its rows, draws and thread, and an image is its row plus its draw's parity."""
+
+    labels: Tensor
+    augmented: bool = True
+    names: tuple[str, ...] = ("only",)
+    fingerprint: str = "varied"
+    encoded: bool = False
+    reads: list[tuple[list[int], list[int] | None, threading.Thread]] = field(default_factory=list)
+
+    def read(self, rows: Tensor, draws: Tensor | None = None) -> Tensor:
+        drawn = None if draws is None else draws.tolist()
+        self.reads.append((rows.tolist(), drawn, threading.current_thread()))
+        return rows.float() + (0 if draws is None else draws % 2 / 2)
+
+
+def varied(images: int, augmented: bool = True) -> tuple[Varied, View]:
+    data = Varied(torch.zeros(images, dtype=torch.long), augmented)
+    return data, View(data, torch.arange(images))
+
+
+def batches_of(view: View, size: int, seed: int) -> tuple[list[Tensor], Tensor]:
+    """The images, and the state of the generator afterwards."""
+    rng = torch.Generator().manual_seed(seed)
+    return [batch.x for batch in view.batches(size, rng)], rng.get_state()
+
+
+def test_augmented_images_are_varied_by_the_one_generator():
+    (data, view), (other, plain) = varied(100), varied(100, augmented=False)
+    images, state = batches_of(view, 32, seed=5)
+    again, state_again = batches_of(view, 32, seed=5)
+    as_they_are, state_without = batches_of(plain, 32, seed=5)
+    assert all(map(torch.equal, images, again)) and torch.equal(state, state_again)
+    assert all(torch.equal(x.floor(), y) for x, y in zip(images, as_they_are, strict=True)), "in the same order"
+    draws = [draw for _, drawn, _ in data.reads[:4] for draw in drawn or ()]
+    assert len(set(draws)) == 100 and min(draws) >= 0
+    assert 30 < sum(draw % 2 for draw in draws) < 70
+    rng = torch.Generator().manual_seed(5)
+    torch.randperm(100, generator=rng)
+    assert torch.equal(state_without, rng.get_state()), "nothing but the order is drawn where nothing varies"
+    assert not torch.equal(state, state_without)
+    assert all(drawn is None for _, drawn, _ in other.reads)
+
+
+def test_without_a_generator_augmented_images_are_read_plainly():
+    data, view = varied(10)
+    images = [batch.x for batch in view.batches(4)]
+    assert torch.equal(torch.cat(images), torch.arange(10.0))
+    assert all(drawn is None for _, drawn, _ in data.reads)
+
+
+@settings(deadline=None, max_examples=25)
+@given(images=st.integers(0, 20), size=st.integers(1, 8), taken=st.integers(0, 20))
+def test_the_next_batch_is_read_ahead_and_no_thread_is_left(images: int, size: int, taken: int):
+    data, view = varied(images)
+    rng = torch.Generator().manual_seed(0)
+    batches = view.batches(size, rng)
+    before = None
+    for _, _batch in zip(range(taken), batches, strict=False):
+        if before is None:
+            before = rng.get_state()
+        assert torch.equal(rng.get_state(), before), "all is drawn before the first batch"
+    batches.close()  # pyright: ignore[reportAttributeAccessIssue]
+    total = -(-images // size)
+    least, most = (0, 0) if taken == 0 else (min(taken, total), min(taken + 1, total))
+    assert least <= len(data.reads) <= most
+    assert all(thread is not threading.main_thread() and not thread.is_alive() for *_, thread in data.reads)
+
+
+def test_a_batch_is_read_while_the_last_one_is_used():
+    data, view = varied(8)
+    batches = view.batches(4)
+    next(batches)
+    for _ in range(500):
+        if len(data.reads) == 2:
+            break
+        time.sleep(0.01)
+    assert [rows for rows, *_ in data.reads] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_what_goes_wrong_in_reading_comes_out():
+    class Broken(Varied):
+        def read(self, rows: Tensor, draws: Tensor | None = None) -> Tensor:
+            if 5 in rows:
+                raise UserError("image 5 is broken: replace it.")
+            return super().read(rows, draws)
+
+    batches = View(Broken(torch.zeros(8, dtype=torch.long)), torch.arange(8)).batches(2)
+    assert [next(batches).x.tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(UserError, match="image 5 is broken"):
+        next(batches)
