@@ -94,9 +94,10 @@ class View:
             rows = rows[torch.randperm(len(rows), generator=rng)]
             if self.data.augmented:
                 draws = torch.randint(_DRAWS, (len(rows),), generator=rng)
-        chunks = rows.split(size)
-        drawn = (None for _ in chunks) if draws is None else draws.split(size)
-        yield from _ahead(partial(self._read, *chunk) for chunk in zip(chunks, drawn, strict=True))
+        places = range(0, len(rows), size)
+        drawn = (None if draws is None else draws[i : i + size] for i in places)
+        chunks = zip((rows[i : i + size] for i in places), drawn, strict=True)
+        yield from _ahead(partial(self._read, *chunk) for chunk in chunks)
 
     def _read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None) -> Patterns:
         return Patterns(self.data.read(rows, draws), self.data.labels[rows])
