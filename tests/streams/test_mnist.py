@@ -73,7 +73,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("content", "sentence"), WRONG)
+@pytest.mark.parametrize(("content", "sentence"), WRONG, ids=range(len(WRONG)))
 def test_a_wrong_file_is_named(tmp_path: Path, content: bytes, sentence: str):
     write_mnist(tmp_path / "mnist", TRAIN, TEST)
     (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(content)
