@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,10 @@ def workers(process: "subprocess.Popen[str]") -> list[int]:
 
 @contextmanager
 def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
-    """A command in a process group of its own, as a terminal starts it; nothing of it survives the test."""
+    """A command in a process group of its own, as a terminal starts it; nothing of it survives the test.
+
+    Whoever runs the tests in the background may have them ignore Ctrl-C, which a command would inherit.
+    """
     process = subprocess.Popen(
         command(*arguments),
         stdout=subprocess.PIPE,
@@ -71,6 +75,7 @@ def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
         text=True,
         env=environment(),
         start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     try:
         with process:
