@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pieces import NR_GD, generator
 
 from negreplay.build import dump_study, read_study
 from negreplay.errors import UserError
@@ -14,7 +15,6 @@ from negreplay.recipe import (
     Augment,
     ClassifierRecipe,
     Front,
-    GeneratorRecipe,
     HeadKind,
     ImageRecipe,
     LearnerRecipe,
@@ -32,22 +32,6 @@ from negreplay.recipe import (
     Weights,
 )
 from negreplay.recipes import DIGITS, STUDIES
-
-NO_REPLAY, NR_GD, NR_OD = (
-    next(r for r in DIGITS.recipes if r.name == name) for name in ("no-replay", "nr-gd", "nr-od")
-)
-
-
-def stream(scenario: Scenario = Scenario.NC, **fields) -> StreamRecipe:
-    return StreamRecipe("digits", scenario, **fields)
-
-
-def generator(epochs: int | None = 1, **fields) -> GeneratorRecipe:
-    return GeneratorRecipe(epochs=epochs, **fields)
-
-
-def study(**fields) -> Study:
-    return replace(DIGITS, **fields)
 
 
 def test_recipes_are_values():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pieces import NO_REPLAY, NR_GD, NR_OD, generator, stream, study
 
 from negreplay.recipe import (
     Augment,
@@ -23,29 +24,11 @@ from negreplay.recipe import (
     Scenario,
     Source,
     StreamRecipe,
-    Study,
     SynapticIntelligence,
     Weights,
 )
-from negreplay.recipes import DIGITS
 
-NO_REPLAY, NR_GD, NR_OD = (
-    next(r for r in DIGITS.recipes if r.name == name) for name in ("no-replay", "nr-gd", "nr-od")
-)
 NOT_A_NUMBER = float("nan")
-
-
-def stream(scenario: Scenario = Scenario.NC, **fields) -> StreamRecipe:
-    return StreamRecipe("digits", scenario, **fields)
-
-
-def generator(epochs: int | None = 1, **fields) -> GeneratorRecipe:
-    return GeneratorRecipe(epochs=epochs, **fields)
-
-
-def study(**fields) -> Study:
-    return replace(DIGITS, **fields)
-
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: stream(first_classes=0), "stream.first_classes is 0: give 1 or more."),
