@@ -11,8 +11,8 @@ from typing import Any
 
 from negreplay.recipe import Recipe, Study
 from negreplay.results.curves import Protocol
-from negreplay.results.metrics import Row, Spread, Summary, summarise
-from negreplay.results.targets import Target, targets
+from negreplay.results.metrics import Row, Spread, Summary, runs, summarise
+from negreplay.results.targets import Target, target, targets
 
 FOUR = ("no-replay", "pr-od", "pr-gd", "nr-gd")
 SIX = (*FOUR, "nr-od", "nr-rd")
@@ -94,27 +94,20 @@ class Found:
         return Study(self.study.name, self.study.summary, tuple(known[a] for a in arms if a in known), self.study.seeds)
 
 
-def collect(shipped: Study, runs: Iterable[tuple[Study, Sequence[Row]]]) -> Found:
+def collect(shipped: Study, studies: Iterable[tuple[Study, Sequence[Row]]]) -> Found:
     """The rows of all runs of a shipped study, each arm and seed once, from the run that has come furthest.
 
     An arm whose settings were changed is another experiment under the same name, and is left out.
     """
     recipes = {recipe.name: recipe for recipe in shipped.recipes}
     best: dict[tuple[str, int], list[Row]] = {}
-    for study, rows in runs:
+    for study, rows in studies:
         if study.name == shipped.name:
             same = {recipe.name for recipe in study.recipes if recipe == recipes.get(recipe.name)}
-            _keep_furthest(best, [row for row in rows if row.arm in same and row.seed in shipped.seeds])
-    return Found(shipped, tuple(row for rows in best.values() for row in rows))
-
-
-def _keep_furthest(best: dict[tuple[str, int], list[Row]], rows: Sequence[Row]) -> None:
-    grouped: dict[tuple[str, int], list[Row]] = {}
-    for row in rows:
-        grouped.setdefault((row.arm, row.seed), []).append(row)
-    for key, cell in grouped.items():
-        if key not in best or cell[-1].experience > best[key][-1].experience:
-            best[key] = cell
+            for key, run in runs(row for row in rows if row.arm in same and row.seed in shipped.seeds).items():
+                if key not in best or run[-1].experience > best[key][-1].experience:
+                    best[key] = run
+    return Found(shipped, tuple(row for run in best.values() for row in run))
 
 
 @dataclass(frozen=True)
@@ -154,15 +147,15 @@ def table_lines(exhibit: Exhibit, found: dict[str, Found]) -> list[Line]:
     table = int(exhibit.name.removeprefix("table"))
     lines: list[Line] = []
     for benchmark, arms in exhibit.panels:
-        printed = {t.arm: t for t in targets() if (t.table, t.benchmark) == (table, benchmark.name)}
         for name in (benchmark.study, *benchmark.stand_ins):
             stand_in = name != benchmark.study
             summaries = _summaries(found.get(name))
             for arm in arms:
                 ours = _spread(summaries.get(arm), exhibit.quantity, benchmark.protocol)
-                if ours is not None or not stand_in:
+                printed = target(table, benchmark.name, arm)
+                if printed is not None and (ours is not None or not stand_in):
                     study = name if ours is not None else None
-                    lines.append(Line(benchmark.name, arm, printed[arm], study, ours, stand_in))
+                    lines.append(Line(benchmark.name, arm, printed, study, ours, stand_in))
     return lines
 
 

@@ -17,7 +17,7 @@ from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
 from negreplay.streams.core50_lists import RUNS, read_lists
 from negreplay.streams.images import Images, listed_images
-from negreplay.streams.selected import renumbered
+from negreplay.streams.selected import by_arrival
 from negreplay.streams.stream import Data, Stream
 
 CATEGORIES = (
@@ -129,9 +129,7 @@ def core50_stream(train: Images, test: Data, lists: str, run: int) -> Stream:
         groups = [NC_GROUPS[int(group)] for group in NC_RUNS[run]]
         objects = objects_of(train.paths)
         rows = [torch.isin(objects, torch.tensor(group)).nonzero().flatten() for group in groups]
-        per_class = len(OBJECTS) // len(train.names)
-        arrival = list(dict.fromkeys(number // per_class for group in groups for number in group))
-        return Stream(renumbered(train, arrival), renumbered(test, arrival), rows)
+        return by_arrival(Stream(train, test, rows))
     return Stream(train, test, _rows(train, read_lists(train.files.path, lists, run), f"{lists}, run {run}"))
 
 

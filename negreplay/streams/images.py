@@ -48,7 +48,7 @@ class Images:
         Raises:
             UserError: an image cannot be decoded, or its size differs from the others' and the recipe gives none.
         """
-        # Threads, for Pillow decodes and resizes outside the interpreter's lock: processes were no faster on two cores.
+        # Pillow decodes and resizes outside the interpreter's lock; on two cores processes were not clearly faster.
         width, height = self.size
         with ThreadPoolExecutor(_THREADS) as pool:
             return _gathered(self._pixels, rows, draws, (height, width, 3), pool)
