@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from negreplay.build import build_data, build_learner, build_stream
+from negreplay.builders.learners import build_learner
+from negreplay.builders.streams import build_data, build_stream
 from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
 from negreplay.errors import UserError
-from negreplay.learners.latent_replay import LatentReplay
-from negreplay.nets.classifier import fingerprint
+from negreplay.learners.learner import Learner
+from negreplay.nets.classifier import INPUT, fingerprint
 from negreplay.optimize import Device, Step
 from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
 from negreplay.results.metrics import Row, accuracies
@@ -127,31 +128,35 @@ class Clock:
         return taken
 
 
-def evaluate(learner: LatentReplay, stream: Stream, cell: Cell, index: int, clock: Clock) -> Row:
+def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Clock) -> Row:
     """Accuracy after an experience, on the whole and on the growing test set.
 
     Only the growing one is read: a class never seen is never predicted, so the rest of the whole test set is wrong
     without a look.
     """
-    classes, device = len(stream.names), learner.device.name
-    correct = np.zeros(classes, dtype=np.int64)
-    for x, y in stream.growing_test(index).batches(EVALUATED_AT_ONCE):
-        predicted = learner.predict(x.to(device), stream.test.encoded).argmax(dim=1).cpu()
+    classes, device, arrived = len(stream.names), learner.device.name, stream.arrivals()
+    correct, told, test = np.zeros(classes, dtype=np.int64), 0, stream.growing_test(index)
+    for x, y in test.batches(EVALUATED_AT_ONCE):
+        scores = learner.predict(x.to(device), stream.test.encoded).cpu()
+        predicted = scores.argmax(dim=1)
         correct += torch.bincount(y[predicted == y], minlength=classes).numpy()
+        if arrived is not None:
+            among = arrived[y].unsqueeze(1) == arrived
+            told += int((scores.masked_fill(~among, -torch.inf).argmax(dim=1) == y).sum())
     totals = torch.bincount(stream.test.labels, minlength=classes).numpy()
     seen = np.isin(np.arange(classes), stream.seen(index).numpy())
     whole, growing, per_class = accuracies(correct, totals, seen)
-    kept = sum(tensor.nbytes for tensor in learner.source.state_dict().values())
+    task_aware = None if arrived is None else told / len(test)
     clock.add("evaluation")
     place = (cell.recipe.name, cell.seed, index, len(stream), int(seen.sum()))
-    return Row(*place, whole, growing, per_class, *clock.take(), kept, _peak())
+    return Row(*place, whole, growing, per_class, *clock.take(), learner.kept_bytes, _peak(), task_aware)
 
 
 def _due(index: int, experiences: int, every: int) -> bool:
     return (index + 1) % every == 0 or index == experiences - 1
 
 
-def _constant(learner: LatentReplay) -> frozenset[str]:
+def _constant(learner: Learner) -> frozenset[str]:
     """State that no experience changes: a front blocked from the start, which the recipe rebuilds."""
     if learner.recipe.classifier.front is not Front.BLOCKED:
         return frozenset()
@@ -180,10 +185,11 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
 def _storable(cell: Cell) -> bool:
     """Whether an image has one latent for good: its front never learns, and the image is always the same."""
     constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.stream.images.augment is Augment.NONE
-    return cell.places.store is not None and constant
+    images = cell.recipe.classifier.replay_layer == INPUT  # which need no store
+    return cell.places.store is not None and constant and not images
 
 
-def _build(cell: Cell) -> tuple[Stream, LatentReplay, torch.Generator]:
+def _build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     """The stream, the learner before its first experience, and the one random generator that all draws come from."""
     rng = torch.Generator().manual_seed(cell.seed)
     stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
@@ -191,7 +197,7 @@ def _build(cell: Cell) -> tuple[Stream, LatentReplay, torch.Generator]:
     return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
 
 
-def _stored(cell: Cell, stream: Stream, learner: LatentReplay) -> Generator[Event, None, Stream]:
+def _stored(cell: Cell, stream: Stream, learner: Learner) -> Generator[Event, None, Stream]:
     """The same stream over stored latents; images that are not in the store yet are encoded first."""
     learner.eval()
     assert cell.places.store is not None, "only a storable cell comes here"

@@ -239,7 +239,7 @@ def _study(name: str) -> Study:
         if study.name == name:
             return study
     if name.endswith(".json"):
-        from negreplay.build import read_study
+        from negreplay.builders.study_files import read_study
 
         return read_study(Path(name))
     raise UserError(f"there is no study {name!r}: {_suggest(name, [study.name for study in STUDIES])}")

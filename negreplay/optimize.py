@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler, StepLR
 
 from negreplay.errors import UserError
 from negreplay.patterns import Batch
-from negreplay.recipe import LearnerRecipe, Phase
+from negreplay.recipe import OptimizerRecipe, Phase
 
 
 class Step(NamedTuple):
@@ -74,9 +74,9 @@ def optimize(
         yield Step(phase, done, total, number)
 
 
-def sgd(
-    classifier: nn.Module, head: nn.Module, phase: Phase, learner: LearnerRecipe, experience: int
-) -> torch.optim.SGD:
+def stepper(
+    classifier: nn.Module, head: nn.Module, phase: Phase, recipe: OptimizerRecipe, experience: int
+) -> torch.optim.Optimizer:
     """A fresh optimiser with the learning rates of Tables 4 to 9: psi for the head, phi for all else that learns.
 
     `experience` counts from 0.
@@ -86,7 +86,9 @@ def sgd(
     held = {id(p) for p in psi}
     phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in held]
     groups = [{"params": phi, "lr": slower * phase.lr_features}, {"params": psi, "lr": slower * phase.lr_head}]
-    return torch.optim.SGD(groups, momentum=learner.momentum, weight_decay=learner.weight_decay)
+    if recipe.kind == "adam":
+        return torch.optim.Adam(groups, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def equation_16(experience: int, floor: float | None) -> float:

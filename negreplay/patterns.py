@@ -6,6 +6,7 @@ replay is interchangeable. `mix` is the one place where they join the data of th
 
 import math
 from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -22,6 +23,10 @@ class Patterns(NamedTuple):
     def counts(self, classes: int) -> Int[Tensor, " classes"]:
         """How many patterns of each class there are."""
         return torch.bincount(self.y, minlength=classes)
+
+    def take(self, rows: Int[Tensor, " k"], rng: torch.Generator) -> Float[Tensor, "k *shape"]:
+        """The patterns of these rows, as a minibatch is to have them."""
+        return self.x.index_select(0, rows)
 
 
 class Batch(NamedTuple):
@@ -47,6 +52,18 @@ class Loader(Protocol):
     def __len__(self) -> int: ...
 
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]: ...
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """Recalled patterns: their labels, and a way to take some of them, which may vary them at random."""
+
+    @property
+    def y(self) -> Int[Tensor, " n"]: ...
+
+    def counts(self, classes: int) -> Int[Tensor, " classes"]: ...
+
+    def take(self, rows: Int[Tensor, " k"], rng: torch.Generator) -> Float[Tensor, "k *shape"]: ...
 
 
 def nothing() -> Patterns:
@@ -76,7 +93,7 @@ def steps_per_epoch(current: int, memory: int, minibatch: int, replay: int | Non
     return math.ceil(current / share_of(current, memory, minibatch, replay))
 
 
-def mix(loader: Loader, memory: Patterns, minibatch: int, replay: int | None, rng: torch.Generator) -> Iterator[Batch]:
+def mix(loader: Loader, memory: Memory, minibatch: int, replay: int | None, rng: torch.Generator) -> Iterator[Batch]:
     """One epoch: every current pattern once, in minibatches of nearly equal size, each joined by replayed patterns.
 
     In proportion (`replay` None) the memory too is swept once; a given `replay` draws that many for every minibatch
@@ -91,12 +108,11 @@ def mix(loader: Loader, memory: Patterns, minibatch: int, replay: int | None, rn
         yield Batch(current.x, loader.encoded, old.x, torch.cat([current.y, old.y]), replayed)
 
 
-def _cycle(memory: Patterns, steps: int, replay: int | None, rng: torch.Generator) -> Iterator[Patterns]:
+def _cycle(memory: Memory, steps: int, replay: int | None, rng: torch.Generator) -> Iterator[Patterns]:
     """Slices of the shuffled memory, reshuffled whenever it is used up."""
     total = len(memory.y)
     if total == 0:
-        while True:
-            yield memory
+        yield from repeat(nothing())
     order, used = torch.randperm(total, generator=rng), 0
     for step in range(steps):
         size = replay if replay is not None else (total * (step + 1)) // steps - (total * step) // steps
@@ -105,4 +121,4 @@ def _cycle(memory: Patterns, steps: int, replay: int | None, rng: torch.Generato
             used = 0
         rows = order[used : used + size]
         used += size
-        yield Patterns(memory.x.index_select(0, rows), memory.y[rows])
+        yield Patterns(memory.take(rows, rng), memory.y[rows])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from negreplay.build import dump_study, read_study
+from negreplay.builders.study_files import dump_study, read_study
 from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError

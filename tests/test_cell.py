@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from tiny import MACHINE, digits, photographs, pretrained, tree
 from torch import Tensor
 
-from negreplay.build import build_data, build_learner
+from negreplay.builders.learners import build_learner
+from negreplay.builders.streams import build_data
 from negreplay.cell import Cell, Clock, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
@@ -184,9 +185,10 @@ def test_a_rehearsal_names_the_classes_and_leaves_nothing(study: Study, tmp_path
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_a_rehearsal_names_the_arm_that_cannot_be_built(study: Study, tmp_path: Path):
-    grey = replace(study.recipes[1], classifier=ClassifierRecipe("small", "conv2"))
-    wrong = replace(study, recipes=(study.recipes[0], grey))
+def test_a_rehearsal_names_the_arm_that_cannot_be_built(tmp_path: Path):
+    study = digits("no-replay", "nr-od")
+    coloured = replace(study.recipes[1], classifier=ClassifierRecipe("resnet20-32", "layer2"))
+    wrong = replace(study, recipes=(study.recipes[0], coloured))
     with pytest.raises(UserError, match=re.escape("arm 'nr-od' cannot be built (")):
         rehearse(cells(wrong, tmp_path, "a", True))
 

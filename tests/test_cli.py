@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny import Negreplay, digits, file_of, numbers, run
 
-from negreplay.build import read_study
+from negreplay.builders.study_files import read_study
 from negreplay.recipe import Study
 from negreplay.recipes import STUDIES
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import Negreplay, digits, file_of, photographs, refused, run, spawned, tree
+from tiny import Negreplay, digits, file_of, photographs, refused, run, spawned
 from tiny import unfinished as unfinished_in
 
 from negreplay import cli
@@ -90,8 +90,8 @@ def test_a_folder_without_a_run(negreplay: Negreplay, name: str):
         (('"replay_layer": "conv2"', '"replay_layer": "conf2"'), "no layer 'conf2': did you mean 'conv2'?"),
         (('"backbone": "small"', '"backbone": "vgg"'), "classifier.backbone is 'vgg': give mobilenet_v1, resnet18, "),
         (('"memory": 30', '"memory": 0'), "replay.memory is 0: give 1 pattern or more, or source none."),
-        (('"per_minibatch": null', '"per_minibatch": 128'), "fewer than learner.minibatch (128)"),
-        (('"minibatch": 128', '"minibatch": 0'), "learner.minibatch is 0: give 1 or more."),
+        (('"per_minibatch": null', '"per_minibatch": 128'), "fewer than optimizer.minibatch (128)"),
+        (('"minibatch": 128', '"minibatch": 0'), "optimizer.minibatch is 0: give 1 or more."),
         (('"lr_head": 0.05', '"lr_head": -1'), "phase.lr_head is -1.0: give "),
         (('"data": "digits"', '"data": "letters"'), "'letters' are not in"),
         (("{", "["), "Invalid JSON"),
@@ -112,9 +112,8 @@ def test_a_generator_whose_share_fills_its_minibatch(negreplay: Negreplay):
     assert "generator.per_minibatch is 128: give 1 to 127" in negreplay("run", file).sentence()
 
 
-def test_a_network_that_does_not_fit_the_images(negreplay: Negreplay, tmp_path: Path):
-    tree(tmp_path)
-    study = photographs("nr-gd", classifier=digits().recipes[0].classifier)
+def test_a_network_that_does_not_fit_the_images(negreplay: Negreplay):
+    study = digits("nr-gd", classifier=photographs().recipes[0].classifier)
     assert "arm 'nr-gd' cannot be built (" in refused(negreplay, study)
 
 

@@ -16,7 +16,7 @@ RESULTS = BOTTOM | {"results"}
 STREAMS = BOTTOM | {"patterns", "streams"}
 NETS = STREAMS | {"optimize", "nets"}
 LEARNERS = NETS | {"replay", "learners"}
-RUN = LEARNERS | RESULTS | {"build", "checkpoint", "cell", "processes", "run"}
+RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "cell", "processes", "run"}
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "replay": NETS | {"replay"},
     "learners": LEARNERS,
     "checkpoint": RESULTS,
-    "build": LEARNERS,
+    "builders": LEARNERS | {"builders"},
     "cell": RUN - {"cell", "processes", "run"},
     "processes": RUN - {"processes", "run"},
     "run": RUN - {"run"},

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from negreplay.errors import UserError
-from negreplay.optimize import Device, Step, blocked, decaying, equation_16, optimize, sgd
+from negreplay.optimize import Device, Step, blocked, decaying, equation_16, optimize, stepper
 from negreplay.patterns import Batch
-from negreplay.recipe import LearnerRecipe, Phase
+from negreplay.recipe import OptimizerRecipe, Phase
 
 
 def batches(*numbers: float) -> Iterator[Batch]:
@@ -132,9 +132,9 @@ def test_gradients_flow_through_a_blocked_module():
     assert module.weight.grad is None
 
 
-def test_sgd_has_a_learning_rate_for_features_and_one_for_the_head():
+def test_the_stepper_has_a_learning_rate_for_features_and_one_for_the_head():
     net = Net()
-    optimizer = sgd(net, net.head, Phase(1, 0.1, 0.5), LearnerRecipe(momentum=0.5, weight_decay=0.25), 0)
+    optimizer = stepper(net, net.head, Phase(1, 0.1, 0.5), OptimizerRecipe(momentum=0.5, weight_decay=0.25), 0)
     for _ in range(2):
         for p in net.parameters():
             p.grad = torch.full_like(p, 1.0)
@@ -146,11 +146,11 @@ def test_sgd_has_a_learning_rate_for_features_and_one_for_the_head():
     assert net.head.weight.item() == pytest.approx(0.21875)
 
 
-def test_sgd_leaves_out_what_does_not_learn():
+def test_the_stepper_leaves_out_what_does_not_learn():
     net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3)])
     front, back, head = net
     front.requires_grad_(False)
-    phi, psi = sgd(net, head, Phase(1, 0.1, 0.5), LearnerRecipe(), 0).param_groups
+    phi, psi = stepper(net, head, Phase(1, 0.1, 0.5), OptimizerRecipe(), 0).param_groups
     assert [id(p) for p in phi["params"]] == [id(p) for p in back.parameters()]
     assert [id(p) for p in psi["params"]] == [id(p) for p in head.parameters()]
 
@@ -158,7 +158,7 @@ def test_sgd_leaves_out_what_does_not_learn():
 def test_the_head_learns_where_nothing_else_does():
     net = Net()
     with blocked(net.back):
-        optimizer = sgd(net, net.head, Phase(1, 0.0, 0.5), LearnerRecipe(momentum=0.0, weight_decay=0.25), 0)
+        optimizer = stepper(net, net.head, Phase(1, 0.0, 0.5), OptimizerRecipe(momentum=0.0, weight_decay=0.25), 0)
         net.head(net.back(torch.ones(1, 1))).sum().backward()
         optimizer.step()
     assert net.back.weight.item() == 2.0
@@ -185,7 +185,7 @@ def test_equation_16_falls_from_one_to_its_floor():
 def test_rates_slow_down_with_the_experiences():
     net = Net()
     for experience in (0, 11):
-        phi, psi = sgd(net, net.head, Phase(1, 0.1, 0.5, floor=1 / 11), LearnerRecipe(), experience).param_groups
+        phi, psi = stepper(net, net.head, Phase(1, 0.1, 0.5, floor=1 / 11), OptimizerRecipe(), experience).param_groups
         factor = equation_16(experience, 1 / 11)
         assert (phi["lr"], psi["lr"]) == pytest.approx((0.1 * factor, 0.5 * factor))
 
@@ -193,7 +193,7 @@ def test_rates_slow_down_with_the_experiences():
 def test_rates_decay_after_epochs():
     net = Net()
     phase = Phase(5, 0.1, 0.5, decay_every=2, decay=0.1)
-    optimizer = sgd(net, net.head, phase, LearnerRecipe(momentum=0.0, weight_decay=0.0), 0)
+    optimizer = stepper(net, net.head, phase, OptimizerRecipe(momentum=0.0, weight_decay=0.0), 0)
     rates = []
 
     def loss(_: Batch) -> Tensor:

@@ -18,13 +18,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from negreplay import cli
-from negreplay.build import dump_study
+from negreplay.builders.study_files import dump_study
 from negreplay.nets.mobilenet import MobileNetV1
 from negreplay.recipe import (
     ClassifierRecipe,
     GeneratorRecipe,
     ImageRecipe,
-    LearnerRecipe,
+    OptimizerRecipe,
     Phase,
     Recipe,
     Scenario,
@@ -44,7 +44,7 @@ CLASSES = ("cat", "dog", "eel")
 def digits(*arms: str, iterations: int = 3, **changes: Any) -> Study:
     """A study of some arms of the digits study: 4 classes, then 3 and 3; one epoch each. `changes` go to all arms."""
     stream = replace(NO_REPLAY.stream, first_classes=4, classes=3)
-    base = replace(NO_REPLAY, **({"stream": stream, "learner": LearnerRecipe()} | PHASES | changes))
+    base = replace(NO_REPLAY, **({"stream": stream, "optimizer": OptimizerRecipe()} | PHASES | changes))
     generator = GeneratorRecipe(width=256, latent_dim=32, first_iterations=iterations, iterations=iterations)
     return _study(base, 30, generator, arms)
 
@@ -55,7 +55,7 @@ def photographs(*arms: str, **changes: Any) -> Study:
         NO_REPLAY,
         stream=StreamRecipe("pets", Scenario.NC, first_classes=1, classes=1, images=ImageRecipe(32)),
         classifier=ClassifierRecipe("mobilenet_v1", "conv3_1/dw", width=0.125),
-        learner=LearnerRecipe(),
+        optimizer=OptimizerRecipe(),
         **PHASES,
     )
     generator = GeneratorRecipe("conv", width=8, first_iterations=2, iterations=2)

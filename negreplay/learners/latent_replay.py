@@ -8,39 +8,23 @@ plain   none        any                          naive (Appendix C)
 
 from collections.abc import Iterator
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from negreplay.learners.learner import Learner
+from negreplay.learners.learner import Learner, Parts, weighted
 from negreplay.learners.penalties import Penalty
-from negreplay.nets.classifier import Classifier
-from negreplay.nets.renorm import begin
-from negreplay.optimize import Device, Step, blocked, decaying, optimize, sgd
-from negreplay.patterns import Batch, Patterns, mix, steps_per_epoch
-from negreplay.recipe import Front, Mode, Recipe
-from negreplay.replay.source import ReplaySource
+from negreplay.optimize import Step, blocked
+from negreplay.patterns import Batch, Memory
+from negreplay.recipe import Front, Mode, Weighting
 from negreplay.streams.stream import Experience
 
 
 class LatentReplay(Learner):
-    """A classifier that learns with a source of replay. `learned` counts the experiences so far."""
+    """A classifier that learns with a source of replay, whose patterns join its data at the replay layer."""
 
-    learned: Tensor
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        source: ReplaySource,
-        penalty: Penalty,
-        recipe: Recipe,
-        device: Device,
-        rng: torch.Generator,
-    ) -> None:
-        super().__init__()
-        self.classifier, self.source, self.penalty = classifier, source, penalty
-        self.recipe, self.device, self.rng = recipe, device, rng
-        self.register_buffer("learned", torch.tensor(0))
+    def __init__(self, penalty: Penalty, parts: Parts) -> None:
+        super().__init__(parts)
+        self.penalty = penalty
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         """One turn of Algorithm 2's loop; the numbers are its lines."""
@@ -56,37 +40,23 @@ class LatentReplay(Learner):
             self.classifier.block_front()
         with blocked(self.classifier):  # 20-21
             yield from self.source.absorb(self.classifier, experience, memory)  # 22
-        self.learned += 1
 
-    def train_classifier(self, experience: Experience, memory: Patterns) -> Iterator[Step]:
+    def train_classifier(self, experience: Experience, memory: Memory) -> Iterator[Step]:
         """OPTIMIZE of line 17 with Equation 4: current patterns and memory, in one loss."""
-        recipe, first = self.recipe, not self.learned
-        phase = recipe.first if first else recipe.following
-        minibatch, replay = recipe.learner.minibatch, recipe.replay.per_minibatch
-        stops = recipe.replay.mode is Mode.NEGATIVE and not recipe.replay.through_features
+        replay = self.recipe.replay
+        stops = replay.mode is Mode.NEGATIVE and not replay.through_features
+        share = 1 - 1 / (experience.index + 1) if replay.weighting is Weighting.EXPERIENCES else None
 
         def loss(batch: Batch) -> Tensor:
             logits = self.classifier(batch, stop=batch.replayed if stops else None)
-            return self.classifier.head.loss(logits, batch.labels, batch.replayed) + self.penalty.loss()
+            losses = self.classifier.head.losses(logits, batch.labels, batch.replayed)
+            return weighted(losses, batch.replayed, share) + self.penalty.loss()
 
-        self.classifier.train()
-        begin(self.classifier, first)
         self.penalty.start()
-        epochs = (mix(experience.data, memory, minibatch, replay, self.rng) for _ in range(phase.epochs))
-        batches = (batch for epoch in epochs for batch in epoch)
-        steps = steps_per_epoch(len(experience.data), len(memory.y), minibatch, replay)
-        features = (self.classifier.front, self.classifier.back)
-        with blocked(*features if phase.lr_features == 0 else ()):
-            optimizer = sgd(self.classifier, self.classifier.head, phase, recipe.learner, experience.index)
-            schedule = decaying(optimizer, phase, steps)
-            for step in optimize("classifier", loss, batches, phase.epochs * steps, optimizer, self.device, schedule):
-                self.penalty.integrate()
-                yield step
-        self.penalty.finish()
+        for step in self.fit(loss, experience.data, memory, self.phase, experience.index):
+            self.penalty.integrate()
+            yield step
+        self.penalty.finish(self.classifier, experience.data)
 
-    @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        self.classifier.eval()
-        with self.device.computing():
-            logits = self.classifier.decide(self.classifier.encode(inputs, encoded))
-        return logits.float().masked_fill(~self.classifier.head.seen, -torch.inf)
+        return self.logits(inputs, encoded)

@@ -1,17 +1,39 @@
-"""What every way of learning offers."""
+"""What every way of learning offers, and the one way to train a classifier that all of them share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain, islice, repeat
+from typing import NamedTuple
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from negreplay.optimize import Step
+from negreplay.nets.classifier import Classifier
+from negreplay.nets.renorm import begin
+from negreplay.optimize import Device, Step, blocked, decaying, optimize, stepper
+from negreplay.patterns import Batch, Loader, Memory, mix, steps_per_epoch
+from negreplay.recipe import Phase, Recipe
+from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
+
+
+class Parts(NamedTuple):
+    """What every learner is made of: a classifier, what is recalled, the arm, where it computes, and what draws."""
+
+    classifier: Classifier
+    source: ReplaySource
+    recipe: Recipe
+    device: Device
+    rng: torch.Generator
 
 
 class Learner(nn.Module, ABC):
     """Learns experience by experience; its `state_dict` is all it knows."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.classifier, self.source, self.recipe, self.device, self.rng = parts
 
     @abstractmethod
     def learn(self, experience: Experience) -> Iterator[Step]:
@@ -19,4 +41,73 @@ class Learner(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        """Logits of images (or of latents, where `encoded`); minus infinity for classes never seen."""
+        """Scores of images (or of latents, where `encoded`); minus infinity for classes never seen."""
+
+    @property
+    def phase(self) -> Phase:
+        """How the experience to come is to be learned."""
+        phase = self.recipe.following if self.classifier.head.seen.any() else self.recipe.first
+        assert phase is not None, "Recipe demands phases of who trains"
+        return phase
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept between experiences beside the classifier: patterns, generators, importances, copies."""
+        state = self.state_dict().items()
+        return sum(tensor.nbytes for name, tensor in state if not name.startswith("classifier."))
+
+    def begin(self, experience: Experience) -> Memory:
+        """What is recalled for an experience; the head is made ready for it."""
+        memory = self.source.recall()
+        counts = experience.counts.to(self.device.name)
+        self.classifier.head.reset(counts, memory.counts(len(counts)).to(self.device.name))
+        return memory
+
+    def end(self, experience: Experience, memory: Memory) -> Iterator[Step]:
+        """The head keeps what it has learned, and the source takes in the experience."""
+        counts = experience.counts.to(self.device.name)
+        self.classifier.head.consolidate(counts, memory.counts(len(counts)).to(self.device.name))
+        with blocked(self.classifier):
+            yield from self.source.absorb(self.classifier, experience, memory)
+
+    def fit(
+        self, loss: Callable[[Batch], Tensor], data: Loader, memory: Memory, phase: Phase, experience: int
+    ) -> Iterator[Step]:
+        """Trains the classifier for a phase on current patterns, which replayed ones join."""
+        recipe = self.recipe
+        minibatch, replayed = recipe.optimizer.minibatch, recipe.replay.per_minibatch
+        if recipe.replay.beside and replayed is not None and len(memory.y):
+            minibatch += replayed
+        epoch = steps_per_epoch(len(data), len(memory.y), minibatch, replayed)
+        total = phase.iterations or (phase.epochs or 0) * epoch
+        epochs = (mix(data, memory, minibatch, replayed, self.rng) for _ in repeat(None))
+        batches = islice(chain.from_iterable(epochs), total)
+        self.classifier.train()
+        begin(self.classifier, first=not self.classifier.head.seen.any())
+        features = (self.classifier.front, self.classifier.back)
+        with blocked(*features if phase.lr_features == 0 else ()):
+            optimizer = stepper(self.classifier, self.classifier.head, phase, recipe.optimizer, experience)
+            schedule = decaying(optimizer, phase, epoch)
+            yield from optimize("classifier", loss, batches, total, optimizer, self.device, schedule)
+
+    @torch.no_grad()
+    def features(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n f"]:
+        """What the classifier makes of patterns below its head."""
+        self.classifier.eval()
+        with self.device.computing():
+            return self.classifier.features(self.classifier.encode(inputs.to(self.device.name), encoded)).float()
+
+    @torch.no_grad()
+    def logits(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n classes"]:
+        """What the classifier says; minus infinity for classes never seen."""
+        self.classifier.eval()
+        with self.device.computing():
+            logits = self.classifier.decide(self.classifier.encode(inputs.to(self.device.name), encoded))
+        return logits.float().masked_fill(~self.classifier.head.seen, -torch.inf)
+
+
+def weighted(losses: Float[Tensor, " n"], replayed: Bool[Tensor, " n"], share: float | None) -> Float[Tensor, ""]:
+    """The mean loss; with a `share`, the mean of replayed patterns has that weight and the others' the rest."""
+    if share is None or not replayed.any():
+        return losses.mean()
+    return share * losses[replayed].mean() + (1 - share) * losses[~replayed].mean()

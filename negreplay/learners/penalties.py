@@ -1,5 +1,6 @@
-"""What holds the feature extractor back from forgetting."""
+"""What holds weights back from forgetting; EWC and RWalk have files of their own."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from negreplay import recipe
+from negreplay.nets.classifier import Classifier
+from negreplay.streams.stream import View
 
 
 class Penalty(nn.Module, ABC):
@@ -22,7 +25,8 @@ class Penalty(nn.Module, ABC):
     def integrate(self) -> None: ...
 
     @abstractmethod
-    def finish(self) -> None: ...
+    def finish(self, classifier: Classifier, data: View) -> None:
+        """The classifier has learned these patterns."""
 
 
 class NoPenalty(Penalty):
@@ -37,7 +41,7 @@ class NoPenalty(Penalty):
     def integrate(self) -> None:
         pass
 
-    def finish(self) -> None:
+    def finish(self, classifier: Classifier, data: View) -> None:
         pass
 
 
@@ -45,12 +49,12 @@ class SynapticIntelligence(Penalty):
     """Weights that lowered the loss much are held where they were (AR1, Tables 4 and 8).
 
     During an experience every weight's path integral of gradient times movement is kept; at its end the importance F
-    grows by multiplier * path / (distance^2 + 1e-7), is clipped from above, and (strength / 2) sum F (theta - theta*)^2
-    is added to the loss of the next ones, theta* being the weights at the end of the last one.
+    grows by multiplier * path / (distance^2 + damping), is clipped from above, and (strength / 2) sum F (theta -
+    theta*)^2 is added to the loss of the next ones, theta* being the weights at the end of the last one.
 
     Args:
-        weights: the feature extractor's weights without those of batch renormalisation.
-        recipe: strength (lambda), clip and multiplier.
+        weights: what is held: for AR1, the feature extractor's without those of batch renormalisation.
+        recipe: strength (lambda; Zenke's c is half of it), clip, multiplier and damping (Zenke's xi).
 
     References:
         Zenke et al., Continual Learning Through Synaptic Intelligence, 2017, Equations 4 and 5.
@@ -75,7 +79,8 @@ class SynapticIntelligence(Penalty):
 
     def importance(self) -> list[Tensor]:
         """F of each protected weight: the negated sum of the path integrals so far, clipped from above."""
-        return [(-total).clamp(max=self.recipe.clip) for total in self.total]
+        clip = math.inf if self.recipe.clip is None else self.recipe.clip
+        return [(-total).clamp(max=clip) for total in self.total]
 
     def loss(self) -> Tensor | float:
         terms = zip(self.importance(), self.protected, self.anchor, strict=True)
@@ -89,6 +94,7 @@ class SynapticIntelligence(Penalty):
             before.copy_(weight)
 
     @torch.no_grad()
-    def finish(self) -> None:
+    def finish(self, classifier: Classifier, data: View) -> None:
         for total, path, anchor, weight in zip(self.total, self.path, self.anchor, self.protected, strict=True):
-            total += self.recipe.multiplier * path / ((weight - anchor).square() + 1e-7)
+            total += self.recipe.multiplier * path / ((weight - anchor).square() + self.recipe.damping)
+        self.path, self.before = [], []

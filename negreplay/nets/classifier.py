@@ -18,6 +18,9 @@ from negreplay.errors import UserError
 from negreplay.nets.heads import Head
 from negreplay.patterns import Batch
 
+INPUT = "input"
+"""The replay layer of images themselves."""
+
 
 class Classifier(nn.Module):
     """A network that learns from images and latents at once.
@@ -147,7 +150,7 @@ def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn
 
     Args:
         backbone: any network that torch.fx can trace down to the layer.
-        at: a name from `backbone.named_modules()`, such as `conv5_4/dw` or `layer2.0`.
+        at: a name from `backbone.named_modules()`, such as `conv5_4/dw` or `layer2.0`; or `input`, before all of them.
         example: an input, for a network whose way depends on its size; the halves then take inputs of that size.
 
     Returns:
@@ -157,6 +160,8 @@ def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn
         UserError: there is no such layer, it is not used exactly once, another path goes around it, the two halves
             share parameters, or the network cannot be traced.
     """
+    if at == INPUT:
+        return nn.Identity(), backbone
     layer = _find(backbone, at)
     nodes = _trace(backbone, layer, at, example)
     uses = [i for i, n in enumerate(nodes) if n.op == "call_module" and backbone.get_submodule(str(n.target)) is layer]

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from negreplay.recipe import Mean, Mode
+from negreplay.recipe import Mean, Mode, Outputs
 
 
 def consolidate(
@@ -81,6 +81,11 @@ class Head(nn.Module, ABC):
 
     seen: Tensor
 
+    @property
+    @abstractmethod
+    def rows(self) -> Float[Tensor, "classes features"]:
+        """psi, one row of weights for each class."""
+
     @abstractmethod
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]: ...
 
@@ -88,9 +93,14 @@ class Head(nn.Module, ABC):
     def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
 
     @abstractmethod
-    def loss(
+    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+        """For training patterns of these classes, the outputs that take part in their softmax."""
+
+    @abstractmethod
+    def losses(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
-    ) -> Float[Tensor, ""]: ...
+    ) -> Float[Tensor, " n"]:
+        """The loss of each pattern."""
 
     @abstractmethod
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
@@ -110,6 +120,10 @@ class ConsolidatedHead(Head):
         self.register_buffer("past", torch.zeros(classes, dtype=torch.long))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
 
+    @property
+    def rows(self) -> Float[Tensor, "classes features"]:
+        return self.weight
+
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return F.linear(features, self.weight)
 
@@ -119,11 +133,14 @@ class ConsolidatedHead(Head):
         present = (counts > 0) | (replayed > 0)
         self.weight.copy_(torch.where(present.unsqueeze(1), self.kept, 0.0))
 
-    def loss(
+    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+        return torch.ones_like(self.seen).expand(len(labels), -1)
+
+    def losses(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy over all classes and patterns: the mode acts later, in `consolidate`."""
-        return F.cross_entropy(logits, labels)
+    ) -> Float[Tensor, " n"]:
+        """Cross-entropy over all classes: the mode acts later, in `consolidate`."""
+        return F.cross_entropy(logits, labels, reduction="none")
 
     @torch.no_grad()
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
@@ -135,32 +152,118 @@ class ConsolidatedHead(Head):
         self.seen |= counts > 0
 
 
-class PlainHead(Head):
-    """A linear layer, and in negative mode the masked loss of stand-alone negative replay (Appendix C)."""
+class CopiedHead(Head):
+    """The head of CWR and CWR+: rows begin anew in each experience, and the current ones are copied.
 
+    CWR begins with random rows; CWR+ with rows of zeros, and takes from a row the mean of all current ones before it is
+    copied. A class that comes again is learned as if it were new, so both are for New Classes.
+
+    References:
+        Lomonaco & Maltoni, CORe50: a New Dataset and Benchmark for Continuous Object Recognition, 2017 (CWR).
+        Maltoni & Lomonaco, Continuous Learning in Single-Incremental-Task Scenarios, 2019 (CWR+).
+    """
+
+    kept: Tensor
     current: Tensor
 
-    def __init__(self, features: int, classes: int, mode: Mode) -> None:
+    def __init__(self, features: int, classes: int, plus: bool, rng: torch.Generator) -> None:
         super().__init__()
-        self.mode = mode
+        self.plus, self.rng = plus, rng
+        self.weight = nn.Parameter(torch.zeros(classes, features))
+        self.register_buffer("kept", torch.zeros(classes, features))
+        self.register_buffer("current", torch.zeros(classes, dtype=torch.bool))
+        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+
+    @property
+    def rows(self) -> Float[Tensor, "classes features"]:
+        return self.weight
+
+    def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
+        return F.linear(features, self.weight)
+
+    @torch.no_grad()
+    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Begins all rows anew: the old ones are opponents in the softmax, but start from nothing."""
+        self.current.copy_(counts > 0)
+        self.weight.zero_()
+        if not self.plus:
+            bound = self.weight.shape[1] ** -0.5
+            drawn = torch.rand(self.weight.shape, generator=self.rng) * 2 * bound - bound
+            self.weight.copy_(drawn)
+
+    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+        return (self.seen | self.current).expand(len(labels), -1)
+
+    def losses(
+        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """Cross-entropy over the classes seen so far."""
+        among = logits.masked_fill(~self.competing(labels), -torch.inf)
+        return F.cross_entropy(among, labels, reduction="none")
+
+    @torch.no_grad()
+    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Copies the rows of the current classes, and makes the kept rows the ones that predict."""
+        rows = self.weight[self.current]
+        self.kept[self.current] = rows - rows.mean() if self.plus else rows
+        self.weight.copy_(self.kept)
+        self.seen |= self.current
+
+
+class PlainHead(Head):
+    """A linear layer, and in negative mode the masked loss of stand-alone negative replay (Appendix C).
+
+    `arrived` is the experience in which a class came first, counted from 0; -1 for one that has not come.
+    """
+
+    current: Tensor
+    arrived: Tensor
+
+    def __init__(self, features: int, classes: int, mode: Mode, outputs: Outputs = Outputs.ALL) -> None:
+        super().__init__()
+        self.mode, self.outputs = mode, outputs
         self.linear = nn.Linear(features, classes)
         self.register_buffer("current", torch.zeros(classes, dtype=torch.bool))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
+        self.register_buffer("arrived", torch.full((classes,), -1))
+
+    @property
+    def rows(self) -> Float[Tensor, "classes features"]:
+        return self.linear.weight
 
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return self.linear(features)
 
+    @torch.no_grad()
     def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Remembers which classes are current; the rows stay as they are."""
         self.current.copy_(counts > 0)
+        self.arrived[self.current & (self.arrived < 0)] = self.arrived.max() + 1
 
-    def loss(
+    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+        match self.outputs:
+            case Outputs.ALL:
+                return torch.ones_like(self.seen).expand(len(labels), -1)
+            case Outputs.SEEN:
+                return (self.seen | self.current).expand(len(labels), -1)
+            case Outputs.CURRENT:
+                return self.current.expand(len(labels), -1)
+            case Outputs.OWN:
+                return self.arrived[labels].unsqueeze(1) == self.arrived
+
+    def by_arrival(self, among: Bool[Tensor, " classes"]) -> list[Bool[Tensor, " classes"]]:
+        """Of these classes, which have arrived, those of each experience."""
+        return [among & (self.arrived == i) for i in self.arrived[among].unique()]
+
+    def losses(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
-    ) -> Float[Tensor, ""]:
+    ) -> Float[Tensor, " n"]:
         """Cross-entropy; in negative mode a replayed pattern moves the current classes' rows only."""
         if self.mode is Mode.NEGATIVE:
             logits = block_replayed(logits, replayed, self.current)
-        return F.cross_entropy(logits, labels)
+        if self.outputs is not Outputs.ALL:
+            logits = logits.masked_fill(~self.competing(labels), -torch.inf)
+        return F.cross_entropy(logits, labels, reduction="none")
 
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Nothing is consolidated; the classes of the experience have been seen."""

@@ -37,6 +37,7 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        self.rectified = True
         self.conv1, self.bn1 = _conv3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs)
         self.conv2, self.bn2 = _conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU()
@@ -46,7 +47,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         inner = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(inner)) + self.downsample(x))
+        total = self.bn2(self.conv2(inner)) + self.downsample(x)
+        return self.relu(total) if self.rectified else total
 
 
 class ResNet(nn.Sequential):
@@ -60,6 +62,7 @@ class ResNet(nn.Sequential):
         shape: channels, blocks and stem: one of `SHAPES`.
         mean: of each colour channel, on images in [0, 1].
         std: of each colour channel.
+        rectified: whether the last block ends in a ReLU, so that features are not negative.
 
     Weights are drawn as He et al. draw them, with the fan-out of each convolution.
     """
@@ -69,6 +72,7 @@ class ResNet(nn.Sequential):
         shape: Shape,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
+        rectified: bool = True,
     ) -> None:
         width = shape.channels[0]
         layers: dict[str, nn.Module] = {
@@ -80,10 +84,10 @@ class ResNet(nn.Sequential):
         if not shape.small:
             layers["maxpool"] = nn.MaxPool2d(3, stride=2, padding=1)
         for i, outputs in enumerate(shape.channels, start=1):
-            first = BasicBlock(width, outputs, stride=1 if i == 1 else 2)
-            layers[f"layer{i}"] = nn.Sequential(
-                first, *(BasicBlock(outputs, outputs, 1) for _ in range(1, shape.blocks))
-            )
+            blocks = [BasicBlock(width, outputs, stride=1 if i == 1 else 2)]
+            blocks += [BasicBlock(outputs, outputs, 1) for _ in range(1, shape.blocks)]
+            blocks[-1].rectified = rectified or i < len(shape.channels)
+            layers[f"layer{i}"] = nn.Sequential(*blocks)
             width = outputs
         super().__init__(OrderedDict(layers | {"pool": GlobalMean()}))
         self.features = width

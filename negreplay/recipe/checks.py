@@ -18,6 +18,6 @@ def at_least(low: int, values: object, part: str, *names: str) -> None:
 
 
 class Strict:
-    """A field that a class does not know is an error when a recipe is read from JSON (see `negreplay.build`)."""
+    """A field that a class does not know is an error when a recipe is read from JSON (see `negreplay.builders`)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

@@ -7,11 +7,12 @@ from negreplay.recipe.checks import Strict, at_least, check
 
 
 class Scenario(StrEnum):
-    """Which labels arrive when (Section 2, Appendix A)."""
+    """Which labels arrive when (Section 2, Appendix A); `DOMAINS`, where only the images change, is not there."""
 
     NI = "new-instances"
     NC = "new-classes"
     NIC = "new-instances-and-classes"
+    DOMAINS = "new-domains"
 
 
 class Augment(StrEnum):
@@ -64,7 +65,8 @@ class StreamRecipe(Strict):
 
     New Classes: `first_classes` in the first experience, then `classes` at a time. New Instances: all classes, each cut
     into `parts`. New Instances and Classes: one part of `first_classes` classes, then the remaining (class, part) pairs
-    one at a time. The seed draws the order of the classes, unless `order` names them as they are to arrive.
+    one at a time. New Domains: as New Classes, but a class is known by its place in its experience alone, so that all
+    experiences have the same labels. The seed draws the order of the classes, unless `order` names them as they arrive.
 
     CORe50 comes in official `lists` of experiences instead (see `CORE50_LISTS`), the seed being the run, with objects
     for classes or their `categories`. Of the test images every `test_every`-th is used.
@@ -96,8 +98,10 @@ class StreamRecipe(Strict):
             free = (self.first_classes, self.classes, self.parts, self.order) == (1, 1, 1, ())
             check(free, "stream.first_classes, classes, parts and order have no effect with lists: remove them.")
             return
-        many_parts = self.scenario is Scenario.NC or self.parts >= 2
+        many_parts = self.scenario in (Scenario.NC, Scenario.DOMAINS) or self.parts >= 2
         check(many_parts, f"stream.parts is {self.parts}: {self.scenario} needs 2 or more.")
+        equal = self.scenario is not Scenario.DOMAINS or self.first_classes == self.classes
+        check(equal, "stream.first_classes and classes differ: in new-domains experiences have the same labels.")
         ordered = self.scenario is not Scenario.NI or not self.order
         check(ordered, "stream.order has no effect: in new-instances all classes arrive at once; remove it.")
         check(len(set(self.order)) == len(self.order), f"stream.order is {self.order}: name each class once.")

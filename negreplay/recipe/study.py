@@ -4,24 +4,49 @@ import re
 from dataclasses import dataclass, field
 
 from negreplay.recipe.checks import Strict, at_least, check
-from negreplay.recipe.learning import LearnerRecipe, Mode, Phase, ReplayRecipe, Source
+from negreplay.recipe.learning import Choice, Mode, OptimizerRecipe, Phase, ReplayRecipe, Source
 from negreplay.recipe.nets import ClassifierRecipe, Front, GeneratorRecipe
 from negreplay.recipe.stream import StreamRecipe
+from negreplay.recipe.systems import (
+    DGR,
+    EEIL,
+    IL2M,
+    LUCIR,
+    SLDA,
+    BiC,
+    ICaRL,
+    LatentReplay,
+    LearnerRecipe,
+    LwF,
+    LwM,
+    NearestMean,
+    Outputs,
+)
 
 
 @dataclass(frozen=True)
 class Recipe(Strict):
-    """One arm: everything that decides a run but its seed."""
+    """One arm: everything that decides a run but its seed.
+
+    `first` and `following` are how the first experience and each later one train the classifier; learners that train
+    nothing have none.
+    """
 
     name: str
     stream: StreamRecipe
     classifier: ClassifierRecipe
-    first: Phase
-    following: Phase
+    first: Phase | None = None
+    following: Phase | None = None
     replay: ReplayRecipe = field(default_factory=ReplayRecipe)
     generator: GeneratorRecipe | None = None
-    learner: LearnerRecipe = field(default_factory=LearnerRecipe)
+    learner: LearnerRecipe = field(default_factory=LatentReplay)
+    optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     evaluate_every: int = 1
+
+    @property
+    def keeps_data(self) -> bool:
+        """Whether training data, images or their latents, are kept between experiences."""
+        return self.replay.source is Source.ORIGINAL
 
     def __post_init__(self) -> None:
         arm, share = f"arm {self.name!r}: ", self.replay.per_minibatch
@@ -32,13 +57,40 @@ class Recipe(Strict):
         check(generated or self.generator is None, f"{arm}generator has no effect: replay.source is not generated.")
         check(not generated or self.generator is not None, f"{arm}replay.source is generated: describe the generator.")
         check(
-            share is None or share < self.learner.minibatch,
-            f"{arm}replay.per_minibatch is {share}: give fewer than learner.minibatch ({self.learner.minibatch}).",
+            share is None or self.replay.beside or share < self.optimizer.minibatch,
+            f"{arm}replay.per_minibatch is {share}: give fewer than optimizer.minibatch ({self.optimizer.minibatch}).",
         )
         moving = self.classifier.front is Front.TRAINED and self.replay.source is not Source.NONE
         check(not moving, f"{arm}classifier.front is trained: replayed latents would go stale; block the front.")
         positive = self.replay.mode is Mode.POSITIVE and not self.replay.through_features
         check(not positive, f"{arm}replay.through_features is false: this holds for negative replay only.")
+        _check_system(arm, self)
+
+
+def _check_system(arm: str, recipe: Recipe) -> None:
+    """What the system needs is there, and what it cannot use is not."""
+    learner, replay = recipe.learner, recipe.replay
+    trains = not isinstance(learner, NearestMean | SLDA)
+    for name in ("first", "following"):
+        given = getattr(recipe, name) is not None
+        check(given or not trains, f"{arm}{name} is missing: say how long and how fast experiences are learned.")
+        check(trains or not given, f"{arm}{name} has no effect: {learner.kind} trains nothing; remove it.")
+    idle = f"{arm}optimizer has no effect: {learner.kind} trains nothing; remove it."
+    check(trains or recipe.optimizer == OptimizerRecipe(), idle)
+    if isinstance(learner, LatentReplay):
+        trick = learner.outputs is Outputs.CURRENT and replay.source is not Source.NONE
+        check(not trick, f"{arm}learner.outputs is current: replayed patterns have no output then; set source none.")
+        return
+    exemplars = replay.source is Source.ORIGINAL and replay.choice in (Choice.RANDOM, Choice.HERDING)
+    forbidden = isinstance(learner, DGR | NearestMean | SLDA)
+    needed = isinstance(learner, ICaRL | EEIL | LUCIR | IL2M | BiC)
+    check(not forbidden or replay == ReplayRecipe(), f"{arm}replay has no effect on {learner.kind}: remove it.")
+    check(not needed or exemplars, f"{arm}{learner.kind} needs exemplars: replay.source original, choice herding.")
+    optional = isinstance(learner, LwF | LwM) and replay.source is Source.NONE
+    fits = forbidden or optional or (exemplars and replay.mode is Mode.POSITIVE)
+    check(fits, f"{arm}{learner.kind} replays exemplars: source original, mode positive, choice random or herding.")
+    weighted = replay == ReplayRecipe() or replay.weighting is ReplayRecipe().weighting
+    check(weighted, f"{arm}replay.weighting has no effect on {learner.kind}: remove it.")
 
 
 @dataclass(frozen=True)

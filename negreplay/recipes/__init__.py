@@ -18,6 +18,7 @@ from negreplay.recipes.core50_nc import CORE50_NC, CORE50_NC_BLOCKED, CORE50_NC_
 from negreplay.recipes.core50_nic import CORE50_NIC
 from negreplay.recipes.digits import DIGITS
 from negreplay.recipes.imagenet_nc import IMAGENET_25X40, IMAGENET_NC
+from negreplay.recipes.split_mnist import SPLIT_MNIST
 
 STUDIES = (
     DIGITS,
@@ -37,4 +38,5 @@ STUDIES = (
     CORE50_NC_BLOCKED,
     IMAGENET_NC,
     IMAGENET_25X40,
+    SPLIT_MNIST,
 )

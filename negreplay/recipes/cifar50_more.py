@@ -28,7 +28,7 @@ def elsewhere(arms: tuple[Recipe, ...], stream: StreamRecipe, memory: int) -> tu
 
 def with_share(arm: Recipe, percent: int) -> Recipe:
     """The arm with this percentage of each minibatch replayed; epochs take more steps with a larger one."""
-    replay = replace(arm.replay, per_minibatch=round(arm.learner.minibatch * percent / 100))
+    replay = replace(arm.replay, per_minibatch=round(arm.optimizer.minibatch * percent / 100))
     return replace(arm, name=f"{arm.name}-{percent}", replay=replay)
 
 

@@ -12,8 +12,9 @@ from negreplay.recipe import (
     Front,
     GeneratorRecipe,
     HeadKind,
-    LearnerRecipe,
+    LatentReplay,
     Mode,
+    OptimizerRecipe,
     Phase,
     Recipe,
     ReplayRecipe,
@@ -43,12 +44,8 @@ TABLE_4 = Recipe(
     classifier=ClassifierRecipe("mobilenet_v1", "conv5_4/dw", Front.TRAINED, weights=MOBILENET),
     first=Phase(epochs=4, lr_features=3e-4, lr_head=3e-4),
     following=Phase(epochs=4, lr_features=3e-4, lr_head=3e-4),
-    learner=LearnerRecipe(
-        penalty=SynapticIntelligence(strength=8e5, clip=1e-3, multiplier=1e-6),
-        minibatch=128,
-        momentum=0.9,
-        weight_decay=1e-4,
-    ),
+    learner=LatentReplay(penalty=SynapticIntelligence(strength=8e5, clip=1e-3, multiplier=1e-6)),
+    optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
 )
 # Table 5 prints a first learning rate a hundred times that of Table 4; it is taken as printed.
 TABLE_5 = replace(

@@ -8,7 +8,7 @@ from negreplay.recipe import (
     ClassifierRecipe,
     Front,
     GeneratorRecipe,
-    LearnerRecipe,
+    OptimizerRecipe,
     Phase,
     Recipe,
     Renorm,
@@ -24,7 +24,7 @@ NO_REPLAY = Recipe(
     classifier=ClassifierRecipe("small", "conv2", front=Front.FIRST, renorm=Renorm(first_momentum=0.1)),
     first=Phase(epochs=20, lr_features=0.05, lr_head=0.05),
     following=Phase(epochs=10, lr_features=0.001, lr_head=0.1),
-    learner=LearnerRecipe(minibatch=32),
+    optimizer=OptimizerRecipe(minibatch=32),
 )
 GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=0.1, eta=0.1, first_iterations=300, iterations=100)
 

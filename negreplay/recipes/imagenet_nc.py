@@ -14,8 +14,8 @@ from negreplay.recipe import (
     Front,
     GeneratorRecipe,
     ImageRecipe,
-    LearnerRecipe,
     Mode,
+    OptimizerRecipe,
     Phase,
     Recipe,
     ReplayRecipe,
@@ -41,7 +41,7 @@ TABLE_6 = Recipe(
     classifier=ClassifierRecipe("resnet18", "layer3", Front.FIRST, renorm=None),
     first=Phase(epochs=45, lr_features=0.1, lr_head=0.1, decay_every=15, decay=0.1),
     following=Phase(epochs=32, lr_features=5e-3, lr_head=5e-2, floor=FLOOR),
-    learner=LearnerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
+    optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
 )
 TABLE_7 = replace(
     TABLE_6,

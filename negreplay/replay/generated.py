@@ -9,7 +9,7 @@ from torch import Tensor
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator, generator_loss
 from negreplay.optimize import Device, Step, equation_16, optimize
-from negreplay.patterns import Batch, Patterns, mix, nothing, steps_per_epoch
+from negreplay.patterns import Batch, Memory, Patterns, mix, nothing, steps_per_epoch
 from negreplay.recipe import GeneratorRecipe
 from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
@@ -45,7 +45,7 @@ class Generated(ReplaySource):
             made.append(self.generator.decode(some.to(self.device.name), c.to(self.device.name)).cpu())
         return Patterns(torch.cat(made), labels)
 
-    def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
+    def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         recipe, rng = self.recipe, self.rng
         total = self._iterations(len(experience.data), len(memory.y))
 

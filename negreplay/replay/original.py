@@ -7,7 +7,7 @@ from torch import Tensor
 
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
-from negreplay.patterns import Patterns
+from negreplay.patterns import Memory, Patterns
 from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
@@ -38,7 +38,7 @@ class Original(ReplaySource):
         filled = int(self.filled)
         return Patterns(self.x[:filled], self.y[:filled])
 
-    def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
+    def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         self.absorbed += 1
         data, size = experience.data, len(self.y)
         inserted = min(self._share(size), len(data))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
-from negreplay.patterns import Patterns, nothing
+from negreplay.patterns import Memory, Patterns, nothing
 from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
@@ -35,7 +35,7 @@ class Random(ReplaySource):
         drawn = torch.randint(len(classes), (self.memory,), generator=self.rng)
         return Patterns(noise, classes[drawn])
 
-    def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
+    def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         if not self.seen.any():
             data = experience.data
             chosen = data.rows[torch.randperm(len(data), generator=self.rng)[:SAMPLE]]

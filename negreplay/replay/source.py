@@ -7,7 +7,7 @@ from torch import nn
 
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
-from negreplay.patterns import Patterns, nothing
+from negreplay.patterns import Memory, Patterns, nothing
 from negreplay.streams.stream import Experience
 
 
@@ -18,11 +18,11 @@ class ReplaySource(nn.Module, ABC):
     """
 
     @abstractmethod
-    def recall(self) -> Patterns:
+    def recall(self) -> Memory:
         """The memory M_k: latents of past classes, drawn anew for the experience (empty before the first)."""
 
     @abstractmethod
-    def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
+    def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         """Takes in the experience, with the blocked classifier and the memory that it was learned with."""
 
 
@@ -32,5 +32,5 @@ class NoReplay(ReplaySource):
     def recall(self) -> Patterns:
         return nothing()
 
-    def absorb(self, classifier: Classifier, experience: Experience, memory: Patterns) -> Iterator[Step]:
+    def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         return iter(())

@@ -22,8 +22,9 @@ class Row:
 
     `experience` counts from 0 and `experiences` is how many the stream has. Accuracies are shares from 0 to 1;
     `per_class` holds None for a class that has not arrived or has no test image. Seconds are those spent since the
-    previous row. `kept_bytes` is what is kept between experiences for replay (memory or generator), `peak_bytes` the
-    peak resident memory of the process.
+    previous row. `kept_bytes` is what is kept between experiences beside the classifier (memory, generator,
+    importances), `peak_bytes` the peak resident memory of the process. `task_aware` is the growing accuracy where the
+    experience of each test pattern is told (Masana et al., 2020); None where classes come more than once.
     """
 
     arm: str
@@ -39,6 +40,7 @@ class Row:
     evaluate_seconds: float
     kept_bytes: int
     peak_bytes: int
+    task_aware: float | None = None
 
     @property
     def last(self) -> bool:
@@ -77,6 +79,8 @@ class Summary:
     evaluate_seconds: Spread | None
     kept_bytes: Spread | None
     peak_bytes: Spread | None
+    final_task_aware: Spread | None
+    average_task_aware: Spread | None
 
 
 def accuracies(
@@ -184,6 +188,8 @@ def _summary(arm: str, seeds: Sequence[int], grouped: dict[tuple[str, int], list
         evaluate_seconds=spread(sum(row.evaluate_seconds for row in run) for run in finished),
         kept_bytes=spread(max(row.kept_bytes for row in run) for run in finished),
         peak_bytes=spread(max(row.peak_bytes for row in run) for run in finished),
+        final_task_aware=spread(end.task_aware for end in ends),
+        average_task_aware=spread(_mean(row.task_aware for row in run) for run in finished),
     )
 
 

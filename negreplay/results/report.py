@@ -98,6 +98,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
         classes=max((len(row.per_class) for row in rows), default=0),
         blocks=_blocks(arms, names),
         benchmark=benchmark_beside(study.name),
+        aware=any(arm.summary.final_task_aware for arm in arms),
         averages=any(arm.average_target for arm in arms),
         unfinished=[arm for arm in arms if arm.summary.incomplete],
         best=next((arm for arm in arms if arm.best), None),
@@ -112,7 +113,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
 def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
     summaries, chosen = summarise(rows, study), curves.styles(study.recipes)
     benchmark = benchmark_beside(study.name)
-    kept = {recipe.name for recipe in study.recipes if recipe.replay.source is Source.ORIGINAL}
+    kept = {recipe.name for recipe in study.recipes if recipe.keeps_data}
     rivals = {s.arm: s.final_whole.mean for s in summaries if s.final_whole and s.arm not in kept}
     best = max(rivals, key=rivals.__getitem__) if len(rivals) > 1 else None
     return [

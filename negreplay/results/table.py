@@ -103,7 +103,9 @@ def terminal_table(summaries: Sequence[Summary], study: Study) -> Table:
 
 def _cell(value: Any) -> str:
     if isinstance(value, tuple):
-        return " ".join(UNSEEN if share is None else repr(float(share)) for share in value)
+        return " ".join(map(_cell, value))
+    if value is None:
+        return UNSEEN
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
@@ -128,6 +130,8 @@ def _value(name: str, kind: Any, cell: str) -> Any:
         return cell
     if kind is int:
         return _within(int(cell))
+    if kind == float | None:
+        return None if cell == UNSEEN else _within(float(cell), 1.0)
     if kind is float:
         return _within(float(cell), 1.0 if name in ("whole", "growing") else LARGEST)
     return tuple(None if token == UNSEEN else _within(float(token), 1.0) for token in cell.split())

@@ -80,6 +80,8 @@ class Pixels:
         self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k channels height width"]:
         """The images of these rows, in [0, 1], channels last in memory."""
+        if self.recipe.size is None and draws is None:
+            return torch.from_numpy(self.pixels[rows.numpy()]).movedim(-1, 1) / 255
         _, height, width, channels = self.pixels.shape
         if self.recipe.size is not None:
             height = width = self.recipe.size
@@ -87,8 +89,6 @@ class Pixels:
 
     def _pixels(self, row: int, draw: int | None) -> UInt8[np.ndarray, "height width channels"]:
         stored = self.pixels[row]
-        if self.recipe.size is None and draw is None:
-            return stored
         channels = stored.shape[-1]
         image = Image.fromarray(stored if channels == 3 else stored[..., 0])
         image = transformed(image, region(image.size, self.recipe, draw), self.recipe, draw)

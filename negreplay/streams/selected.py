@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from negreplay.streams.stream import Data, Stream
+from negreplay.errors import UserError
+from negreplay.streams.stream import Data, Stream, class_order, new_classes
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,23 @@ def by_arrival(stream: Stream) -> Stream:
     """
     order = list(dict.fromkeys(c for experience in stream for c in experience.classes))
     return stream.over(renumbered(stream.train, order), renumbered(stream.test, order))
+
+
+def new_domains(train: Data, test: Data, classes: int, seed: int, names: Sequence[str] = ()) -> Stream:
+    """The experiences of New Classes, each class labelled by its place in its experience (domain-incremental learning).
+
+    Raises:
+        UserError: the last experience would have fewer classes.
+    """
+    stream = new_classes(train, test, classes, classes, seed, names)
+    if len(train.names) % classes:
+        raise UserError(f"stream.classes is {classes}: in new-domains give a divisor of {len(train.names)}.")
+    order = class_order(train, classes, seed, names)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order)) % classes
+    known = tuple(f"place {i + 1}" for i in range(classes))
+
+    def placed(data: Data) -> Data:
+        return Selected(data, torch.arange(len(data.labels)), place[data.labels], known, f"{data.fingerprint}-domains")
+
+    return stream.over(placed(train), placed(test))

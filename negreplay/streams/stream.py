@@ -21,7 +21,7 @@ from torch import Tensor
 from negreplay.errors import UserError
 from negreplay.patterns import Patterns
 
-_DRAWS = 2**62
+DRAWS = 2**62
 """Draws are below this number."""
 
 
@@ -93,7 +93,7 @@ class View:
         if rng is not None:
             rows = rows[torch.randperm(len(rows), generator=rng)]
             if self.data.augmented:
-                draws = torch.randint(_DRAWS, (len(rows),), generator=rng)
+                draws = torch.randint(DRAWS, (len(rows),), generator=rng)
         places = range(0, len(rows), size)
         drawn = (None if draws is None else draws[i : i + size] for i in places)
         chunks = zip((rows[i : i + size] for i in places), drawn, strict=True)
@@ -173,6 +173,16 @@ class Stream(Sequence[Experience]):
         """The classes that have arrived up to and including experience `index`."""
         return torch.cat([self.train.labels[rows] for rows in self._rows[: index + 1]]).unique()
 
+    def arrivals(self) -> Int[Tensor, " classes"] | None:
+        """The experience of each class (-1 for one that never comes); None where a class comes twice."""
+        arrived = torch.full((len(self.names),), -1)
+        for experience in self:
+            present = experience.counts > 0
+            if (arrived[present] >= 0).any():
+                return None
+            arrived[present] = experience.index
+        return arrived
+
     def over(self, train: Data, test: Data) -> "Stream":
         """The same stream read over other data with the same rows: the latents of its images."""
         return Stream(train, test, self._rows)
@@ -192,7 +202,7 @@ def new_classes(train: Data, test: Data, first: int, classes: int, seed: int, na
     Their order is drawn by the seed, unless `names` gives it.
     """
     _check_classes(train)
-    order = _class_order(train, first, seed, names)
+    order = class_order(train, first, seed, names)
     groups = [order[:first], *order[first:].split(classes)]
     return Stream(train, test, [torch.isin(train.labels, group).nonzero().flatten() for group in groups if len(group)])
 
@@ -204,7 +214,7 @@ def new_both(train: Data, test: Data, first: int, parts: int, seed: int, names: 
     classes are drawn by the seed, unless they stand first in `names`.
     """
     _check_classes(train)
-    order = _class_order(train, first, seed, names)
+    order = class_order(train, first, seed, names)
     pieces = _parts(train, parts)
     opening = torch.cat([pieces[int(c)][0] for c in order[:first]])
     held = {(int(c), 0) for c in order[:first]}
@@ -229,7 +239,8 @@ def is_new_both(stream: Stream) -> bool:
     return not is_new_classes(stream) and not is_new_instances(stream)
 
 
-def _class_order(train: Data, first: int, seed: int, names: Sequence[str]) -> Int[Tensor, " classes"]:
+def class_order(train: Data, first: int, seed: int, names: Sequence[str]) -> Int[Tensor, " classes"]:
+    """The classes as they arrive: drawn by the seed, unless `names` gives them; `first` must not be more than all."""
     classes = len(train.names)
     if first > classes:
         raise UserError(

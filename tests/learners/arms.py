@@ -8,15 +8,16 @@ import torch
 from states import state_of
 from torch import Tensor
 
-from negreplay.build import build_learner
+from negreplay.builders.learners import build_learner
 from negreplay.learners.latent_replay import LatentReplay
+from negreplay.learners.learner import Learner
 from negreplay.optimize import Device, Step
 from negreplay.recipe import (
     Front,
     GeneratorRecipe,
     HeadKind,
-    LearnerRecipe,
     Mode,
+    OptimizerRecipe,
     Phase,
     Recipe,
     ReplayRecipe,
@@ -33,7 +34,7 @@ BASE = replace(
     DIGITS.recipes[0],
     first=Phase(1, 0.05, 0.05),
     following=Phase(1, 0.005, 0.05),
-    learner=LearnerRecipe(minibatch=4),
+    optimizer=OptimizerRecipe(minibatch=4),
 )
 GENERATOR = GeneratorRecipe(width=16, latent_dim=4, minibatch=8, first_iterations=3, iterations=2)
 
@@ -91,12 +92,18 @@ def stream_of(*classes: list[int]) -> Stream:
     return Stream(data, data, found)
 
 
-def build(recipe: Recipe, weights: int = 0, seed: int = 0) -> LatentReplay:
+def build_any(recipe: Recipe, weights: int = 0, seed: int = 0) -> Learner:
     rng = torch.Generator().manual_seed(seed)
     return build_learner(recipe, images(), weights, Path(), Device(), rng)
 
 
-def learn(learner: LatentReplay, *experiences) -> list[Step]:
+def build(recipe: Recipe, weights: int = 0, seed: int = 0) -> LatentReplay:
+    learner = build_any(recipe, weights, seed)
+    assert isinstance(learner, LatentReplay)
+    return learner
+
+
+def learn(learner: Learner, *experiences) -> list[Step]:
     return [step for experience in experiences for step in learner.learn(experience)]
 
 

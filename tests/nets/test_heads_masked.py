@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from negreplay.nets.heads import PlainHead, block_replayed
-from negreplay.optimize import sgd
-from negreplay.recipe import LearnerRecipe, Mode, Phase
+from negreplay.optimize import stepper
+from negreplay.recipe import Mode, OptimizerRecipe, Phase
 
 
 def masked_by_hand(
@@ -36,7 +36,7 @@ def test_gradients_of_the_plain_head_by_hand(mode):
     head, (x, labels, replayed, counts) = plain(mode), a_minibatch()
     x.requires_grad_()
     head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-    head.loss(head(x), labels, replayed).backward()
+    head.losses(head(x), labels, replayed).mean().backward()
     allowed = counts > 0 if mode is Mode.NEGATIVE else torch.ones(5, dtype=torch.bool)
     weight, bias, features = masked_by_hand(head, x, labels, replayed, allowed)
     torch.testing.assert_close(head.linear.weight.grad, weight)
@@ -47,7 +47,7 @@ def test_gradients_of_the_plain_head_by_hand(mode):
 def test_a_replayed_pattern_reaches_the_rows_of_current_classes_only():
     head, (x, labels, replayed, counts) = plain(Mode.NEGATIVE), a_minibatch()
     head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-    head.loss(head(x[replayed]), labels[replayed], replayed[replayed]).backward()
+    head.losses(head(x[replayed]), labels[replayed], replayed[replayed]).mean().backward()
     for gradient in (head.linear.weight.grad, head.linear.bias.grad):
         assert gradient is not None
         touched = gradient.reshape(5, -1).any(dim=1)
@@ -61,7 +61,7 @@ def test_real_patterns_teach_all_rows_in_both_modes_alike():
         head, (x, labels, replayed, counts) = plain(mode), a_minibatch()
         real = ~replayed
         head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-        head.loss(head(x[real]), labels[real], replayed[real]).backward()
+        head.losses(head(x[real]), labels[real], replayed[real]).mean().backward()
         assert head.linear.weight.grad is not None
         gradients.append(head.linear.weight.grad)
     assert torch.equal(*gradients)
@@ -73,7 +73,7 @@ def test_the_mode_changes_gradients_but_not_the_loss():
     for mode in Mode:
         head, (x, labels, replayed, counts) = plain(mode), a_minibatch()
         head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-        losses.append(head.loss(head(x), labels, replayed).item())
+        losses.append(head.losses(head(x), labels, replayed).mean().item())
     assert losses[0] == losses[1]
 
 
@@ -92,8 +92,8 @@ def test_weight_decay_shrinks_the_rows_that_replayed_patterns_cannot_reach():
     head, (x, labels, replayed, counts) = plain(Mode.NEGATIVE), a_minibatch()
     before = head.linear.weight.detach().clone()
     head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-    optimizer = sgd(head, head, Phase(1, 0.0, 0.5), LearnerRecipe(weight_decay=0.1), 0)
-    head.loss(head(x[replayed]), labels[replayed], replayed[replayed]).backward()
+    optimizer = stepper(head, head, Phase(1, 0.0, 0.5), OptimizerRecipe(weight_decay=0.1), 0)
+    head.losses(head(x[replayed]), labels[replayed], replayed[replayed]).mean().backward()
     optimizer.step()
     past = torch.tensor([0, 1, 4])
     # One step of a learning rate of 0.5 with a decay of 0.1 leaves 1 - 0.5 * 0.1 of a row without a gradient.

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from tiny import photographs, tree
 from torch import nn
 
-from negreplay.build import build_backbone, build_learner
+from negreplay.builders.learners import build_learner
+from negreplay.builders.nets import build_backbone
 from negreplay.cell import Cell, Places, learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
@@ -25,6 +26,8 @@ from negreplay.streams.folders import load_images
 
 MISSING = find_spec("timm") is None or find_spec("torchvision") is None
 needs_timm = pytest.mark.skipif(MISSING, reason="timm is not installed: it is the extra `vision`")
+
+IMAGE = torch.zeros(1, 3, 32, 32)
 
 
 class Family(NamedTuple):
@@ -139,11 +142,11 @@ def test_weights_come_from_a_file_with_the_librarys_names(tmp_path):
     state = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("normalise")}
     save_file(state | {"fc.bias": torch.zeros(1000)}, tmp_path / "net.safetensors")
     weights = Weights("net.safetensors")
-    copied = build_backbone(ClassifierRecipe("timm/resnet18", "layer3", weights=weights), tmp_path).eval()
+    copied = build_backbone(ClassifierRecipe("timm/resnet18", "layer3", weights=weights), tmp_path, IMAGE).eval()
     images = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(copied(images), source(images), rtol=0, atol=0)
     with pytest.raises(UserError, match=r"net\.safetensors has no 'layer1\.2\.conv1\.weight'"):
-        build_backbone(ClassifierRecipe("timm/resnet34", "layer3", weights=weights), tmp_path)
+        build_backbone(ClassifierRecipe("timm/resnet34", "layer3", weights=weights), tmp_path, IMAGE)
 
 
 @needs_timm
@@ -157,7 +160,7 @@ def test_pretrained_weights_come_with_their_mean_and_standard_deviation(monkeypa
 
     monkeypatch.setattr(timm, "create_model", offline)
     recipe = ClassifierRecipe("timm/vit_tiny_patch16_224", "blocks.9", pretrained=True, renorm=None)
-    net = build_backbone(recipe, Path())
+    net = build_backbone(recipe, Path(), IMAGE)
     assert asked == [True]
     assert net.get_buffer("normalise.mean").flatten().tolist() == [0.5, 0.5, 0.5]
 

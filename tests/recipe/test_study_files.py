@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pieces import NR_GD, generator
 
-from negreplay.build import dump_study, read_study
+from negreplay.builders.study_files import dump_study, read_study
 from negreplay.errors import UserError
 from negreplay.recipe import (
     Augment,
@@ -17,9 +17,10 @@ from negreplay.recipe import (
     Front,
     HeadKind,
     ImageRecipe,
-    LearnerRecipe,
+    LatentReplay,
     Mean,
     Mode,
+    OptimizerRecipe,
     Phase,
     Recipe,
     Renorm,
@@ -45,7 +46,7 @@ def everything() -> Study:
     """A study in which every optional field is given."""
     classifier = ClassifierRecipe("mobilenet_v1", "conv5_4/dw", Front.FIRST, 0.5, Weights("w"), Renorm(0.02, r_max=3.0))
     replay = ReplayRecipe(Source.GENERATED, Mode.NEGATIVE, 300, 32, False)
-    learner = LearnerRecipe(HeadKind.CWR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6), 64, 0.8, 5e-4)
+    learner = LatentReplay(HeadKind.CWR_STAR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6))
     arm = Recipe(
         "all",
         StreamRecipe("mnist", Scenario.NC, order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
@@ -55,9 +56,12 @@ def everything() -> Study:
         replay,
         generator(),
         learner,
+        OptimizerRecipe("adam", 64, 0.8, 5e-4),
         7,
     )
-    bare = replace(arm, name="bare", classifier=replace(classifier, weights=None, renorm=None), learner=LearnerRecipe())
+    bare = replace(
+        arm, name="bare", classifier=replace(classifier, weights=None, renorm=None), optimizer=OptimizerRecipe()
+    )
     return Study("every", "Every field.", (arm, bare), (3, 1), ("table1", "figure3"), 2.5, "one GPU")
 
 
@@ -111,12 +115,28 @@ def edited(tmp_path: Path, place: str, value: Any) -> Path:
         # A wrong value: one that no enumeration knows, and ones that a recipe refuses.
         ("recipes.5.replay.source", "dreams", "recipes.5.replay.source: Input should be 'none', 'original', "),
         ("recipes.5.replay.mode", "neutral", "recipes.5.replay.mode: Input should be 'positive' or 'negative'"),
-        ("recipes.0.learner.head", "CWR", "recipes.0.learner.head: Input should be 'cwr*' or 'plain'"),
+        ("recipes.0.learner.head", "CWR", "recipes.0.learner.head: Input should be 'cwr', 'cwr+', 'cwr*' or 'plain'"),
+        (
+            "recipes.0.learner",
+            {"kind": "lwf", "strength": -1},
+            "recipes.0.learner: learner.strength is -1.0: give 0 or",
+        ),
+        ("recipes.0.learner", {"kind": "lwf", "head": "plain"}, "recipes.0.learner.head: Unexpected keyword argument"),
+        (
+            "recipes.0.learner",
+            {"kind": "lwx"},
+            "recipes.0.learner.kind: it is 'lwx': give one of 'latent-replay', 'lwf', 'lwm', 'icarl', 'eeil', 'lucir',",
+        ),
+        (
+            "recipes.0.learner.penalty",
+            {"kind": "ewc", "strength": 1, "decay": 2},
+            "recipes.0.learner.penalty: penalty.decay is 2.0: give a number from 0 to 1.",
+        ),
         ("recipes.0.first.epochs", 0, "recipes.0.first: phase.epochs is 0: give 1 or more."),
         (
-            "recipes.0.learner.momentum",
+            "recipes.0.optimizer.momentum",
             1,
-            "recipes.0.learner: learner.momentum is 1.0: give a number from 0 to below 1.",
+            "recipes.0.optimizer: optimizer.momentum is 1.0: give a number from 0 to below 1.",
         ),
         ("recipes.3.generator", {"epochs": 1}, "recipes.3: arm 'nr-od': generator has no effect"),
         ("seeds", [1, 1], "study: study.seeds is (1, 1): give each seed once."),
@@ -140,7 +160,7 @@ def test_a_missing_field_is_named(tmp_path):
 def test_fields_with_a_usual_value_may_be_left_out(tmp_path):
     content = json.loads(dump_study(DIGITS))
     for recipe in content["recipes"]:
-        del recipe["learner"]["momentum"], recipe["evaluate_every"]
+        del recipe["optimizer"]["momentum"], recipe["evaluate_every"]
     path = tmp_path / "study.json"
     path.write_text(json.dumps(content))
     assert read_study(path) == DIGITS

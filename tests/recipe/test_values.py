@@ -15,9 +15,10 @@ from negreplay.recipe import (
     GeneratorRecipe,
     HeadKind,
     ImageRecipe,
-    LearnerRecipe,
+    LatentReplay,
     Mean,
     Mode,
+    OptimizerRecipe,
     Phase,
     Renorm,
     ReplayRecipe,
@@ -169,12 +170,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         )
         for share in (0, 16)
     ),
-    (lambda: LearnerRecipe(minibatch=0), "learner.minibatch is 0: give 1 or more."),
-    (lambda: LearnerRecipe(momentum=1.0), "learner.momentum is 1.0: give a number from 0 to below 1."),
-    (lambda: LearnerRecipe(weight_decay=-1.0), "learner.weight_decay is -1.0: give 0 or more."),
+    (lambda: OptimizerRecipe(minibatch=0), "optimizer.minibatch is 0: give 1 or more."),
+    (lambda: OptimizerRecipe(momentum=1.0), "optimizer.momentum is 1.0: give a number from 0 to below 1."),
+    (lambda: OptimizerRecipe(weight_decay=-1.0), "optimizer.weight_decay is -1.0: give 0 or more."),
     (
-        lambda: LearnerRecipe(HeadKind.PLAIN, Mean.GLOBAL),
-        "learner.mean has no effect with the plain head: remove it, or take the cwr* head.",
+        lambda: LatentReplay(HeadKind.PLAIN, Mean.GLOBAL),
+        "learner.mean has no effect with head plain: remove it.",
     ),
     (lambda: replace(NO_REPLAY, evaluate_every=0), "arm 'no-replay'.evaluate_every is 0: give 1 or more."),
     (
@@ -187,7 +188,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     ),
     (
         lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=32)),
-        "arm 'nr-od': replay.per_minibatch is 32: give fewer than learner.minibatch (32).",
+        "arm 'nr-od': replay.per_minibatch is 32: give fewer than optimizer.minibatch (32).",
     ),
     (
         lambda: replace(NR_OD, classifier=replace(NR_OD.classifier, front=Front.TRAINED)),
@@ -225,8 +226,8 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: ReplayRecipe(Source.ORIGINAL, memory=1, per_minibatch=1),
     lambda: generator(body="conv", width=1, latent_dim=1, minibatch=2, per_minibatch=1, beta=0.0, eta=0.0, lr=0.0),
     lambda: generator(epochs=None, first_iterations=1, iterations=1),
-    lambda: LearnerRecipe(HeadKind.PLAIN, minibatch=1, momentum=0.0, weight_decay=0.0),
-    lambda: LearnerRecipe(HeadKind.CWR, Mean.GLOBAL),
+    lambda: OptimizerRecipe(minibatch=1, momentum=0.0, weight_decay=0.0),
+    lambda: LatentReplay(HeadKind.CWR_STAR, Mean.GLOBAL),
     lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=31, through_features=False)),
     lambda: replace(NO_REPLAY, classifier=replace(NO_REPLAY.classifier, front=Front.TRAINED)),
     lambda: study(recipes=(NR_OD,), seeds=(0,)),

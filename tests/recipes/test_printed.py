@@ -5,7 +5,17 @@ from dataclasses import asdict, replace
 import pytest
 
 from negreplay.patterns import share_of
-from negreplay.recipe import Front, HeadKind, Mean, Mode, Recipe, Source
+from negreplay.recipe import (
+    Front,
+    HeadKind,
+    LatentReplay,
+    Mean,
+    Mode,
+    Phase,
+    Recipe,
+    Source,
+    SynapticIntelligence,
+)
 from negreplay.recipes import STUDIES
 from negreplay.results.paper import exhibits
 
@@ -41,26 +51,36 @@ def arm(study: str, name: str) -> Recipe:
     return next(recipe for recipe in BY_NAME[study].recipes if recipe.name == name)
 
 
+def phases(recipe: Recipe) -> tuple[Phase, Phase]:
+    assert recipe.first is not None and recipe.following is not None
+    return recipe.first, recipe.following
+
+
+def learner(recipe: Recipe) -> LatentReplay:
+    assert isinstance(recipe.learner, LatentReplay)
+    return recipe.learner
+
+
 @pytest.mark.parametrize(("study", "kind"), CLASSIFIERS)
 def test_classifier(study: str, kind: str):
     first, following, penalty = CLASSIFIERS[study, kind]
     for name in REPLAY_ARMS if kind == "replay" else (kind,):
         recipe = arm(study, name)
-        assert (recipe.first.epochs, recipe.first.lr_features, recipe.first.lr_head) == first
-        later = recipe.following
-        assert (later.epochs, later.lr_features, later.lr_head) == following
-        assert {key: getattr(recipe.learner, key) for key in COMMON} == COMMON
-        assert (None if recipe.learner.penalty is None else asdict(recipe.learner.penalty)) == penalty
-        assert recipe.learner.head is HeadKind.CWR and recipe.learner.mean is Mean.PER_CLASS
+        for phase, printed in zip(phases(recipe), (first, following), strict=True):
+            assert (phase.epochs, phase.lr_features, phase.lr_head) == printed
+        assert {key: getattr(recipe.optimizer, key) for key in COMMON} == COMMON
+        assert learner(recipe).penalty == (None if penalty is None else SynapticIntelligence(**penalty))
+        assert learner(recipe).head is HeadKind.CWR_STAR and learner(recipe).mean is Mean.PER_CLASS
 
 
 def test_rates_fall_on_imagenet_alone():
     for study in MEMORIES:
         for recipe in BY_NAME[study].recipes:
             imagenet = study == "imagenet-nc"
-            assert (recipe.first.decay_every, recipe.first.decay) == ((15, 0.1) if imagenet else (None, 0.1))
-            assert (recipe.following.floor is not None) == imagenet  # Equation 16
-            assert recipe.first.floor is None and recipe.following.decay_every is None
+            first, following = phases(recipe)
+            assert (first.decay_every, first.decay) == ((15, 0.1) if imagenet else (None, 0.1))
+            assert (following.floor is not None) == imagenet  # Equation 16
+            assert first.floor is None and following.decay_every is None
 
 
 @pytest.mark.parametrize("study", MEMORIES)
@@ -128,7 +148,7 @@ def test_naive_arms_have_a_plain_head():
     for study in ("core50-nc-naive", "cifar50-nc-naive"):
         recipes = BY_NAME[study].recipes
         assert [recipe.name for recipe in recipes] == ["no-replay", "pr-od", "pr-gd", "nr-gd"]
-        assert all(recipe.learner.head is HeadKind.PLAIN and recipe.learner.penalty is None for recipe in recipes)
+        assert all(learner(recipe).head is HeadKind.PLAIN and learner(recipe).penalty is None for recipe in recipes)
 
 
 def test_blocked_arms_differ_in_one_thing():

@@ -6,7 +6,7 @@ import torch
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator
 from negreplay.optimize import Device, Step, blocked
-from negreplay.patterns import Patterns
+from negreplay.patterns import Memory, Patterns
 from negreplay.recipe import GeneratorRecipe
 from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
@@ -53,7 +53,13 @@ def experiences(classifier: Classifier, encoded: bool = True, each: int = 5) -> 
     return Stream(data, data, torch.arange(len(labels)).split(sizes))
 
 
-def absorb(source: ReplaySource, classifier: Classifier, experience, memory: Patterns | None = None) -> list[Step]:
+def recalled(source: ReplaySource) -> Patterns:
+    memory = source.recall()
+    assert isinstance(memory, Patterns)
+    return memory
+
+
+def absorb(source: ReplaySource, classifier: Classifier, experience, memory: Memory | None = None) -> list[Step]:
     """As the learner does it: with the classifier blocked and the memory recalled before."""
     with blocked(classifier):
         return list(source.absorb(classifier, experience, source.recall() if memory is None else memory))

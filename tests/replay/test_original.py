@@ -6,7 +6,7 @@ from itertools import chain, pairwise
 
 import pytest
 import torch
-from sources import absorb, experiences, make, seeded
+from sources import absorb, experiences, make, recalled, seeded
 
 from negreplay.nets.classifier import Classifier
 from negreplay.patterns import Patterns, nothing
@@ -27,7 +27,7 @@ def kept_of(sizes: list[int], memory: int, seed: int, classifier: Classifier) ->
     source, memories = Original((2,), memory, seeded(seed)), []
     for experience in numbered(sizes):
         list(source.absorb(classifier, experience, nothing()))
-        memories.append(Patterns(*(tensor.clone() for tensor in source.recall())))
+        memories.append(Patterns(*(tensor.clone() for tensor in recalled(source))))
     return memories
 
 
@@ -37,7 +37,7 @@ def test_labels_stay_with_their_latents(classifier):
     source = Original((1,), 12, seeded())
     for experience in Stream(data, data, torch.arange(73).split([30, 7, 20, 1, 15])):
         absorb(source, classifier, experience)
-        memory = source.recall()
+        memory = recalled(source)
         assert memory.x.flatten().tolist() == memory.y.tolist()
         assert len(memory.y.unique()) > 1
 
@@ -54,7 +54,7 @@ def test_latents_of_images_are_those_of_the_classifier(classifier):
     with torch.no_grad():
         latents = classifier.eval().encode(stream.train.read(torch.arange(10)))
     # All ten patterns of the first experience fit, in some order.
-    memory = source.recall()
+    memory = recalled(source)
     rows = [int((latents - x).abs().flatten(1).amax(dim=1).argmin()) for x in memory.x]
     assert sorted(rows) == list(range(10))
     torch.testing.assert_close(memory.x, latents[rows])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sources import CLASSES, ENCODED, KINDS, LATENT, REPLAYING, absorb, equal, experiences, make, seeded
+from sources import CLASSES, ENCODED, KINDS, LATENT, REPLAYING, absorb, equal, experiences, make, recalled, seeded
 from states import same, state_of
 
 from negreplay.patterns import Patterns, nothing
@@ -11,7 +11,7 @@ from negreplay.streams.stream import Stream
 
 @KINDS
 def test_nothing_is_recalled_before_the_first_experience(kind):
-    memory = make(kind, seeded()).recall()
+    memory = recalled(make(kind, seeded()))
     assert len(memory.x) == len(memory.y) == 0
     assert memory.counts(CLASSES).tolist() == [0] * CLASSES
 
@@ -22,7 +22,7 @@ def test_recalled_are_latents_of_classes_seen(kind, encoded, classifier):
     source = make(kind, seeded(), memory=40)
     for k, experience in enumerate(stream := experiences(classifier, encoded, each=12)):
         absorb(source, classifier, experience)
-        memory = source.recall()
+        memory = recalled(source)
         assert memory.x.shape == (len(memory.y), *LATENT) and memory.x.dtype == torch.float32
         assert not memory.x.requires_grad and memory.x.isfinite().all()
         assert set(memory.y.tolist()) == set(stream.seen(k).tolist())
@@ -32,7 +32,7 @@ def test_nothing_stays_nothing_without_a_source(classifier):
     source = make("none", seeded())
     for experience in experiences(classifier):
         assert absorb(source, classifier, experience) == []
-        assert equal(source.recall(), nothing())
+        assert equal(recalled(source), nothing())
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_memory_has_its_size_once_it_can_be_filled(kind, sizes, classifier):
         source, found = make(kind, seeded(), memory), []
         for experience in experiences(classifier):
             absorb(source, classifier, experience)
-            found.append(len(source.recall().y))
+            found.append(len(recalled(source).y))
         assert found == expected
 
 
@@ -68,7 +68,7 @@ def test_recalling_changes_no_state(kind, classifier):
     for experience in experiences(classifier):
         absorb(source, classifier, experience)
         before = state_of(source)
-        source.recall()
+        recalled(source)
         assert same(state_of(source), before)
 
 
@@ -80,7 +80,7 @@ def test_the_same_seed_recalls_the_same(kind, encoded, classifier):
         source, memories = make(kind, seeded(seed), memory=7), []
         for experience in experiences(classifier, encoded):
             absorb(source, classifier, experience)
-            memories.append(source.recall())
+            memories.append(recalled(source))
             memories[-1] = Patterns(memories[-1].x.clone(), memories[-1].y.clone())
         runs.append(memories)
     one, again, other = runs
@@ -93,7 +93,7 @@ def test_all_draws_come_from_the_given_generator(kind, classifier):
     source, before = make(kind, seeded()), torch.get_rng_state()
     for experience in experiences(classifier):
         absorb(source, classifier, experience)
-        source.recall()
+        recalled(source)
     # `make` sets the global seed; nothing after it may move the global state.
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -107,11 +107,11 @@ def test_a_source_goes_on_from_its_state(kind, classifier):
         absorb(source, classifier, experience)
     twin.load_state_dict(state_of(source))
     other.set_state(rng.get_state())
-    assert equal(twin.recall(), source.recall())
+    assert equal(recalled(twin), recalled(source))
     for experience in stream[2:]:
         steps = [absorb(one, classifier, experience) for one in (source, twin)]
         assert steps[0] == steps[1]
-        assert equal(twin.recall(), source.recall())
+        assert equal(recalled(twin), recalled(source))
     assert same(state_of(twin), state_of(source))
 
 
@@ -144,7 +144,7 @@ def test_an_experience_of_one_pattern(kind, classifier):
     source = make(kind, seeded())
     for experience in Stream(data, data, [torch.tensor([row]) for row in (0, 12, 7)]):
         absorb(source, classifier, experience)
-    assert set(source.recall().y.tolist()) <= {0, 1, 3}
+    assert set(recalled(source).y.tolist()) <= {0, 1, 3}
 
 
 @pytest.mark.parametrize("kind", ["random", "generated"])
@@ -152,7 +152,7 @@ def test_labels_are_uniform_over_the_classes_seen_and_drawn_anew(kind, classifie
     source = make(kind, seeded(), memory=3000)
     for experience in experiences(classifier):
         absorb(source, classifier, experience)
-    one, other = source.recall(), source.recall()
+    one, other = recalled(source), recalled(source)
     assert not torch.equal(one.y, other.y) and not torch.equal(one.x, other.x)
     # 3000 / 4 = 750 of each of the classes 0, 1, 3 and 4, give or take 5 sqrt(3000 * 1/4 * 3/4) = 119.
     for c, count in enumerate(one.counts(CLASSES).tolist()):

@@ -9,7 +9,7 @@ import torch
 from core50_tree import TRAIN_SESSIONS, files_of, make_images, make_lists, unpacked
 from pictures import plain, save
 
-from negreplay.build import build_data, build_stream
+from negreplay.builders.streams import build_data, build_stream
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe, Scenario, StreamRecipe
 from negreplay.recipe.stream import CORE50_LISTS

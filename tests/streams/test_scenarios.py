@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pictures import save
 from PIL import Image
 
-from negreplay.build import build_data, build_stream
+from negreplay.builders.streams import build_data, build_stream
 from negreplay.recipe import Augment, ImageRecipe, Scenario, StreamRecipe
 from negreplay.streams.stream import Stream, is_new_both, is_new_classes, is_new_instances
 

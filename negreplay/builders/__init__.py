@@ -1,0 +1,1 @@
+"""From a recipe to the objects it names: one `match` a kind, no registry."""

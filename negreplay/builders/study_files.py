@@ -1,0 +1,57 @@
+"""Studies as JSON, to and fro."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from negreplay.errors import UserError
+from negreplay.recipe import LearnerRecipe, PenaltyRecipe, Study
+
+SYSTEMS = frozenset(system.__name__ for system in (*get_args(LearnerRecipe), *get_args(PenaltyRecipe)))
+"""What pydantic calls the members of a union, each of which it tries; a study knows them by their kinds."""
+
+
+def read_study(path: Path) -> Study:
+    """The study that `dump_study` made, or that a user edited.
+
+    Raises:
+        UserError: the file is missing or a field is wrong.
+    """
+    try:
+        return TypeAdapter(Study).validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}: give the path of a study.json.") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong in a study, with its place and the remedy."""
+    found = error.errors()
+    others = {one["loc"][:-1] for one in found if one["type"] == "literal_error" and one["loc"][-1] == "kind"}
+    apt = [one for one in found if not any(one["loc"][: len(other)] == other for other in others)]
+    first = (apt or found)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in SYSTEMS) or "study"
+    if not apt:
+        kinds = [one["ctx"]["expected"] for one in found if one["type"] == "literal_error" and "ctx" in one]
+        return f"{place}: it is {first['input']!r}: give one of {', '.join(kinds)}."
+    reason = f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    match first["type"]:
+        case "value_error":
+            return reason
+        case "json_invalid":
+            return f"{reason}: correct it there, or write it anew with `negreplay show NAME --json`."
+        case "missing":
+            return f"{reason}: add it."
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"{reason}: correct its name, or remove it."
+        case _:
+            return f"{reason}: it is {first['input']!r}."
+
+
+def dump_study(study: Study) -> bytes:
+    """The study as JSON that `read_study` takes back."""
+    return json.dumps(asdict(study), indent=2).encode()

@@ -1,0 +1,106 @@
+"""Deep Generative Replay (DGR): a scholar is a generator and a solver, each taught by the one before.
+
+References:
+    Shin et al., Continual Learning with Deep Generative Replay, 2017.
+    van de Ven & Tolias, Generative replay with feedback connections, 2018 (with distillation).
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from itertools import chain, islice, repeat
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from negreplay import recipe
+from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.learners.learner import Learner, Parts
+from negreplay.nets.classifier import Classifier
+from negreplay.nets.heads import PlainHead
+from negreplay.nets.vae import VAE
+from negreplay.optimize import Step, decaying, optimize, stepper
+from negreplay.patterns import Batch
+from negreplay.recipe import Outputs
+from negreplay.streams.stream import Experience
+
+
+class DGR(Learner):
+    """In the N-th experience data weigh 1/N, and 1 - 1/N what the old generator makes and the old solver labels.
+
+    The generator learns for as many minibatches as the solver, after it. Both are never reset. Where the outputs are
+    those of the pattern's own experience, what is generated is labelled, and learned, once for each past experience.
+    """
+
+    def __init__(self, spec: recipe.DGR, parts: Parts, generator: VAE) -> None:
+        super().__init__(parts)
+        self.spec, self.generator = spec, generator
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        head, share = self.classifier.head, 1 / (experience.index + 1)
+        assert isinstance(head, PlainHead), "DGR is built with a plain head"
+        solver, old = frozen(self.classifier), head.seen.clone()
+        generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        groups = head.by_arrival(old) if self._own else [old]
+        memory = self.begin(experience)
+
+        def solved(batch: Batch) -> Tensor:
+            logits = self.classifier(batch)
+            real = ~batch.replayed
+            new = head.losses(logits[real], batch.labels[real], batch.replayed[real]).mean()
+            if not len(batch.replay):
+                return new
+            replayed = sum(self._replayed(logits[~real], solver, batch.replay, g) for g in groups) / len(groups)
+            return share * new + (1 - share) * replayed
+
+        def generated(batch: Batch) -> Tensor:
+            new = self.generator.loss(self.classifier.encode(batch.current, batch.encoded), self.rng).mean()
+            if not len(batch.replay):
+                return new
+            return share * new + (1 - share) * self.generator.loss(batch.replay, self.rng).mean()
+
+        yield from self._train("classifier", solved, experience, generator if old.any() else None)
+        yield from self._train("generator", generated, experience, generator if old.any() else None)
+        yield from self.end(experience, memory)
+
+    @property
+    def _own(self) -> bool:
+        return self.spec.outputs is Outputs.OWN
+
+    def _replayed(self, logits: Tensor, solver: Classifier, made: Tensor, group: Bool[Tensor, " classes"]) -> Tensor:
+        """The loss of what was generated, labelled among the classes of `group`."""
+        answers = said(solver, made)
+        if self.spec.distil:
+            return distillation(logits, answers, group, self.spec.temperature).mean()
+        among = group if self._own else self.classifier.head.competing(torch.zeros(1, dtype=torch.long))[0]
+        labels = answers.masked_fill(~group, -torch.inf).argmax(dim=1)
+        return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
+
+    def _train(
+        self, phase: str, loss: Callable[[Batch], Tensor], experience: Experience, generator: VAE | None
+    ) -> Iterator[Step]:
+        """Solver or generator, for as many minibatches, each joined by what the old generator makes afresh."""
+        data, how, recipe = experience.data, self.phase, self.recipe
+        minibatch = recipe.optimizer.minibatch
+        epoch = -(-len(data) // minibatch)
+        total = how.iterations or (how.epochs or 0) * epoch
+        sweeps = chain.from_iterable(data.batches(-(-len(data) // epoch), self.rng) for _ in repeat(None))
+
+        def joined() -> Iterator[Batch]:
+            for current in islice(sweeps, total):
+                count = 0 if generator is None else self.spec.replayed
+                made = current.x[:0] if generator is None else generator.sample(count, self.rng)
+                labels = torch.cat([current.y, current.y.new_zeros(count)])
+                replayed = torch.arange(len(labels)) >= len(current.y)
+                yield Batch(current.x, data.encoded, made, labels, replayed)
+
+        self.train()
+        learning = self.classifier if phase == "classifier" else self.generator
+        head = self.classifier.head if phase == "classifier" else nn.Module()
+        optimizer = stepper(learning, head, how, recipe.optimizer, experience.index)
+        schedule = decaying(optimizer, how, epoch)
+        yield from optimize(phase, loss, joined(), total, optimizer, self.device, schedule)
+
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        return self.logits(inputs, encoded)

@@ -1,0 +1,105 @@
+"""Elastic Weight Consolidation: weights that the predictions depend on are held where they were."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional as F
+
+from negreplay import recipe
+from negreplay.learners.penalties import Penalty
+from negreplay.nets.classifier import Classifier
+from negreplay.streams.stream import View
+
+AT_ONCE = 64
+"""Patterns whose gradients are held at the same time."""
+
+
+class EWC(Penalty):
+    """(strength / 2) sum F (theta - theta*)^2, F being the diagonal of the Fisher information matrix.
+
+    EWC adds such a term for each experience. Their sum is, but for a constant, one term: F is the sum of all, theta*
+    their mean weighted by F; so this is all that is kept. Online EWC has one term, too, of the newest theta* and of
+    F = decay * F + F of the newest experience.
+
+    Args:
+        weights: what is held.
+        recipe: strength (lambda), decay (gamma; None for EWC) and how many patterns of an experience are looked at.
+        rng: draws these patterns.
+
+    References:
+        Kirkpatrick et al., Overcoming Catastrophic Forgetting in Neural Networks, 2017, Equation 3.
+        Schwarz et al., Progress & Compress, 2018, Section 3.2 (online EWC).
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], recipe: recipe.EWC, rng: torch.Generator) -> None:
+        super().__init__()
+        self.recipe, self.rng = recipe, rng
+        self.protected = list(weights)
+        self.total = nn.ParameterList([nn.Parameter(torch.zeros_like(w), requires_grad=False) for w in self.protected])
+        self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
+
+    def start(self) -> None:
+        pass
+
+    def loss(self) -> Tensor | float:
+        terms = zip(self.total, self.protected, self.anchor, strict=True)
+        return self.recipe.strength / 2 * sum((f * (w - a).square()).sum() for f, w, a in terms)
+
+    def integrate(self) -> None:
+        pass
+
+    def finish(self, classifier: Classifier, data: View) -> None:
+        rows = torch.randperm(len(data), generator=self.rng)[: self.recipe.patterns]
+        newest = fisher(classifier, View(data.data, data.rows[rows]), self.protected)
+        with torch.no_grad():
+            for total, anchor, weight, new in zip(self.total, self.anchor, self.protected, newest, strict=True):
+                if self.recipe.decay is None:
+                    # Where nothing depends on a weight, its theta* does not matter.
+                    anchor.add_(torch.where(new > 0, new / (total + new) * (weight - anchor), 0.0))
+                    total.add_(new)
+                else:
+                    anchor.copy_(weight)
+                    total.mul_(self.recipe.decay).add_(new)
+
+
+def fisher(classifier: Classifier, data: View, weights: list[nn.Parameter]) -> list[Tensor]:
+    """The diagonal of the Fisher information matrix: the mean over patterns of E[(d log p(y|x) / d theta)^2].
+
+    The expectation is over y as the classifier predicts it, among the outputs that compete for the pattern.
+    """
+    classifier.eval()
+    front = [] if data.encoded else [classifier.front]
+    net = nn.Sequential(*front, classifier.back, classifier.head)
+    held = {id(weight) for weight in weights}
+    state = {name: tensor.detach() for name, tensor in (*net.named_parameters(), *net.named_buffers())}
+    names = {id(parameter): name for name, parameter in net.named_parameters() if id(parameter) in held}
+    learning = {name: state.pop(name) for name in names.values()}
+    total = {name: torch.zeros_like(tensor) for name, tensor in learning.items()}
+
+    def log_likelihood(free: dict[str, Tensor], x: Tensor, among: Tensor, y: Tensor) -> Tensor:
+        logits = functional_call(net, {**state, **free}, (x.unsqueeze(0),))
+        return F.log_softmax(logits.masked_fill(~among, -torch.inf), dim=1)[0, y]
+
+    gradients = vmap(grad(log_likelihood), in_dims=(None, 0, 0, None))
+    for x, among, probability in _predicted(classifier, net, data):
+        for c in among.any(dim=0).nonzero().flatten():
+            found = gradients(learning, x, among, c)
+            weight = torch.where(among[:, c], probability[:, c], 0.0)
+            for name, each in found.items():
+                total[name] += torch.einsum("n,n...->...", weight, each.square())
+    return [total[names[id(weight)]] / len(data) for weight in weights]
+
+
+def _predicted(
+    classifier: Classifier, net: nn.Module, data: View
+) -> Iterator[tuple[Float[Tensor, "n *shape"], Int[Tensor, "n classes"], Float[Tensor, "n classes"]]]:
+    """Patterns, the outputs that compete for each, and their probabilities."""
+    device = classifier.head.seen.device
+    for patterns in data.batches(AT_ONCE):
+        x = patterns.x.to(device)
+        among = classifier.head.competing(patterns.y.to(device))
+        with torch.no_grad():
+            yield x, among, net(x).masked_fill(~among, -torch.inf).softmax(dim=1)

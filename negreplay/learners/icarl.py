@@ -1,0 +1,70 @@
+"""iCaRL: sigmoid outputs that are distilled, and the nearest mean of exemplars.
+
+References:
+    Rebuffi et al., iCaRL: Incremental Classifier and Representation Learning, 2017.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from negreplay.learners.distillation import frozen, said
+from negreplay.learners.learner import Learner, Parts
+from negreplay.optimize import Step
+from negreplay.patterns import Batch
+from negreplay.replay.exemplars import AT_ONCE, Exemplars
+from negreplay.streams.stream import Experience
+
+
+class ICaRL(Learner):
+    """Algorithms 1 to 5: the network learns a representation, by which exemplars are chosen and classes told apart.
+
+    `means` are those of each class's exemplars, of features at length 1.
+    """
+
+    means: Tensor
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
+        self.exemplars = self.source
+        self.register_buffer("means", torch.zeros_like(self.classifier.head.rows))
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        classifier, head = self.classifier, self.classifier.head
+        teacher, old = frozen(classifier), head.seen.clone()
+
+        def loss(batch: Batch) -> Tensor:
+            """Algorithm 3: the new classes by their labels, the old ones by what the old network says of all data."""
+            latents = classifier.latents(batch)
+            logits = classifier.decide(latents)
+            targets = F.one_hot(batch.labels, len(old)).to(logits)
+            if old.any():
+                targets[:, old] = said(teacher, latents)[:, old].sigmoid().to(logits)
+            among = head.competing(batch.labels)[0]
+            each = F.binary_cross_entropy_with_logits(logits[:, among], targets[:, among], reduction="none")
+            return each.sum(dim=1).mean()
+
+        memory = self.begin(experience)
+        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.end(experience, memory)  # Algorithms 4 and 5
+        self._find_means()
+
+    @torch.no_grad()
+    def _find_means(self) -> None:
+        data = self.exemplars.data(augmented=False)
+        rows = torch.arange(len(data.labels)).split(AT_ONCE)
+        found = [F.normalize(self.features(data.read(some), True), dim=1) for some in rows]
+        features, labels = torch.cat(found), data.labels.to(self.means.device)
+        for c in labels.unique():
+            self.means[c] = features[labels == c].mean(dim=0)
+
+    @torch.no_grad()
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        """Algorithm 1: the nearest mean of exemplars, minus its squared distance being the score."""
+        features = F.normalize(self.features(inputs, encoded), dim=1)
+        scores = -torch.cdist(features, F.normalize(self.means, dim=1)).square()
+        return scores.masked_fill(~self.classifier.head.seen, -torch.inf)

@@ -1,0 +1,86 @@
+"""Learning a Unified Classifier Incrementally via Rebalancing (LUCIR).
+
+References:
+    Hou et al., Learning a Unified Classifier Incrementally via Rebalancing, 2019.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from negreplay import recipe
+from negreplay.learners.distillation import frozen
+from negreplay.learners.learner import Learner, Parts
+from negreplay.nets.cosine import CosineHead
+from negreplay.optimize import Step
+from negreplay.patterns import Batch
+from negreplay.replay.exemplars import AT_ONCE, Exemplars
+from negreplay.streams.stream import Experience
+
+
+class LUCIR(Learner):
+    """A cosine head, features that keep their direction, and old classes held apart from new ones.
+
+    Where the network is one of ours, its last ReLU is left out (`negreplay.builders`).
+
+    Departure:
+        The less-forget constraint weighs strength * sqrt(old / new classes), as in the authors' code; the paper prints
+        the ratio the other way round. There is no class-balanced fine-tuning at the end, which they leave optional.
+    """
+
+    def __init__(self, spec: recipe.LUCIR, parts: Parts) -> None:
+        super().__init__(parts)
+        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
+        self.spec = spec
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        classifier, head, spec = self.classifier, self.classifier.head, self.spec
+        assert isinstance(head, CosineHead), "LUCIR is built with a cosine head"
+        teacher, old = frozen(classifier), head.seen.clone()
+        new = (experience.counts.to(old.device) > 0) & ~old
+        if old.any():
+            self._imprint(experience, head, old)
+        ratio = int(old.sum()) / max(1, int(new.sum()))
+
+        def loss(batch: Batch) -> Tensor:
+            latents = classifier.latents(batch)
+            features = classifier.features(latents)
+            classified = head.losses(head(features), batch.labels, batch.replayed).mean()
+            if not old.any():
+                return classified
+            with torch.no_grad():
+                before = teacher.features(latents)
+            forgotten = (1 - F.cosine_similarity(features, before, dim=1)).mean()  # Equation 6
+            ranked = self._ranking(head.cosines(features), batch.labels, old, new)
+            return classified + spec.strength * ratio**0.5 * forgotten + ranked  # Equation 9
+
+        memory = self.begin(experience)
+        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.end(experience, memory)
+
+    def _ranking(self, cosines: Tensor, labels: Tensor, old: Tensor, new: Tensor) -> Tensor:
+        """Equation 8: patterns of old classes ahead of the nearest new classes by a margin."""
+        rehearsed = old[labels]
+        count = min(self.spec.negatives, int(new.sum()))
+        if not rehearsed.any() or count == 0:
+            return cosines.new_zeros(())
+        true = cosines[rehearsed].gather(1, labels[rehearsed].unsqueeze(1))
+        nearest = cosines[rehearsed][:, new].topk(count, dim=1).values
+        return (self.spec.margin - true + nearest).clamp(min=0).mean()
+
+    @torch.no_grad()
+    def _imprint(self, experience: Experience, head: CosineHead, old: Tensor) -> None:
+        """A new row begins as the mean direction of its class's features, as long as old rows are on average."""
+        length = head.weight[old].norm(dim=1).mean()
+        data = experience.data
+        for c in experience.classes:
+            if not old[c]:
+                rows = data.rows[data.labels == c].split(AT_ONCE)
+                features = torch.cat([self.features(data.data.read(some), data.encoded) for some in rows])
+                head.weight[c] = F.normalize(F.normalize(features, dim=1).mean(dim=0), dim=0) * length
+
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        return self.logits(inputs, encoded)

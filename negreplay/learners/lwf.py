@@ -1,0 +1,59 @@
+"""Learning without Forgetting: what the old classifier says of the new patterns is kept.
+
+References:
+    Li & Hoiem, Learning without Forgetting, 2016.
+"""
+
+from collections.abc import Iterator
+
+from jaxtyping import Float
+from torch import Tensor
+
+from negreplay import recipe
+from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.learners.learner import Learner, Parts
+from negreplay.nets.heads import PlainHead
+from negreplay.optimize import Step
+from negreplay.patterns import Batch
+from negreplay.recipe import Outputs, Weighting
+from negreplay.streams.stream import Experience
+
+
+class LwF(Learner):
+    """The loss of the new labels plus strength times that of the old classifier's answers, at temperature T.
+
+    With exemplars both are taken over data and exemplars alike (Masana et al., 2020).
+
+    Departure:
+        There is no warm-up, in which the new outputs alone would learn first; the paper finds it not crucial.
+    """
+
+    def __init__(self, spec: recipe.LwF, parts: Parts) -> None:
+        super().__init__(parts)
+        self.spec = spec
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        classifier, head, spec = self.classifier, self.classifier.head, self.spec
+        assert isinstance(head, PlainHead), "LwF is built with a plain head"
+        teacher, old = frozen(classifier), head.seen.clone()
+        groups = head.by_arrival(old) if spec.outputs is Outputs.OWN or not old.any() else [old]
+        new, kept = 1.0, spec.strength
+        if spec.weighting is Weighting.EXPERIENCES:
+            new, kept = 1 / (experience.index + 1), spec.strength * (1 - 1 / (experience.index + 1))
+            kept /= max(1, len(groups))
+
+        def loss(batch: Batch) -> Tensor:
+            latents = classifier.latents(batch)
+            logits = classifier.decide(latents)
+            total = new * head.losses(logits, batch.labels, batch.replayed).mean()
+            if groups:
+                answers = said(teacher, latents)
+                total = total + kept * sum(distillation(logits, answers, g, spec.temperature).mean() for g in groups)
+            return total
+
+        memory = self.begin(experience)
+        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.end(experience, memory)
+
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        return self.logits(inputs, encoded)

@@ -1,0 +1,96 @@
+"""Learning without Memorizing (LwM).
+
+References:
+    Dhar et al., Learning without Memorizing, 2019.
+    Selvaraju et al., Grad-CAM, 2017.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from negreplay import recipe
+from negreplay.errors import UserError
+from negreplay.learners.distillation import distillation, frozen
+from negreplay.learners.learner import Learner, Parts
+from negreplay.nets.classifier import Classifier
+from negreplay.optimize import Step
+from negreplay.patterns import Batch
+from negreplay.streams.stream import Experience
+
+
+class LwM(Learner):
+    """Equation 7: classification, strength times distillation, and attention times the distance of attention maps.
+
+    An attention map is where Grad-CAM sees the old class that the student finds likeliest; it is taken of student and
+    teacher, at length 1, and their distance is the sum of absolute differences (Equation 5).
+    """
+
+    def __init__(self, spec: recipe.LwM, parts: Parts) -> None:
+        super().__init__(parts)
+        self.spec = spec
+        layers = [name for name, _ in self.classifier.back.named_modules() if name]
+        if spec.layer not in layers:
+            known = ", ".join(name for name in layers if "." not in name)
+            raise UserError(f"learner.layer is {spec.layer!r}: give one that lies after the replay layer, of {known}.")
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        classifier, head, spec = self.classifier, self.classifier.head, self.spec
+        teacher, old = frozen(classifier), head.seen.clone()
+
+        def loss(batch: Batch) -> Tensor:
+            latents = classifier.latents(batch)
+            if not old.any():
+                return head.losses(classifier.decide(latents), batch.labels, batch.replayed).mean()
+            maps, logits = with_maps(classifier, spec.layer, latents)
+            their_maps, answers = with_maps(teacher, spec.layer, latents)
+            likeliest = logits.detach().masked_fill(~old, -torch.inf).argmax(dim=1)
+            seen = attention(maps, logits, likeliest, learning=True)
+            looked = attention(their_maps, answers, likeliest, learning=False)
+            classified = head.losses(logits, batch.labels, batch.replayed).mean()
+            distilled = distillation(logits, answers.detach(), old, spec.temperature).mean()
+            moved = (seen - looked).abs().sum(dim=1).mean()
+            return classified + spec.strength * distilled + spec.attention * moved
+
+        memory = self.begin(experience)
+        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.end(experience, memory)
+
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        return self.logits(inputs, encoded)
+
+
+def with_maps(
+    classifier: Classifier, layer: str, latents: Float[Tensor, "n *latent"]
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n classes"]]:
+    """The maps of a layer, with a gradient, and the logits."""
+    found: list[Tensor] = []
+
+    def keep(module: object, given: object, maps: Tensor) -> Tensor:
+        found.append(maps if maps.requires_grad else maps.requires_grad_())
+        return found[-1]
+
+    handle = classifier.back.get_submodule(layer).register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = classifier.decide(latents)
+    finally:
+        handle.remove()
+    return found[0], logits
+
+
+def attention(
+    maps: Float[Tensor, "n c h w"], logits: Float[Tensor, "n classes"], classes: Int[Tensor, " n"], learning: bool
+) -> Float[Tensor, "n hw"]:
+    """Grad-CAM: the ReLU of the maps' sum, each weighted by its mean gradient of the class's logit; at length 1.
+
+    With `learning` it has a gradient itself.
+    """
+    chosen = logits.gather(1, classes.unsqueeze(1)).sum()
+    (gradients,) = torch.autograd.grad(chosen, maps, create_graph=learning, retain_graph=True)
+    weights = gradients.mean(dim=(2, 3), keepdim=True)
+    seen = F.normalize((weights * maps).sum(dim=1).relu().flatten(1), dim=1)
+    return seen if learning else seen.detach()

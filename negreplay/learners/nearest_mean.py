@@ -1,0 +1,48 @@
+"""The nearest class mean: the plainest of yardsticks on features that do not change.
+
+References:
+    Mensink et al., Distance-Based Image Classification: Generalizing to New Classes at Near-Zero Cost, 2013.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from negreplay.learners.learner import Learner, Parts
+from negreplay.optimize import Step
+from negreplay.streams.stream import Experience
+
+AT_ONCE = 250
+"""Patterns whose features are computed in one forward pass."""
+
+
+class NearestMean(Learner):
+    """A class is the mean of its patterns' features; nothing is trained and no pattern is kept."""
+
+    total: Tensor
+    counts: Tensor
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        rows = self.classifier.head.rows
+        self.register_buffer("total", torch.zeros_like(rows, dtype=torch.float64))
+        self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long))
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        memory, done = self.begin(experience), 0
+        for patterns in experience.batches(AT_ONCE):
+            labels = patterns.y.to(self.device.name)
+            self.total.index_add_(0, labels, self.features(patterns.x, experience.data.encoded).double())
+            self.counts += torch.bincount(labels, minlength=len(self.counts))
+            done += len(labels)
+            yield Step("classifier", done, len(experience.data), 0.0)
+        yield from self.end(experience, memory)
+
+    @torch.no_grad()
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        """Minus the squared distance to the mean of each class."""
+        means = self.total / self.counts.clamp(min=1).unsqueeze(1)
+        scores = -torch.cdist(self.features(inputs, encoded).double(), means).square()
+        return scores.masked_fill(~self.classifier.head.seen, -torch.inf).float()

@@ -1,0 +1,101 @@
+"""Riemannian Walk (RWalk): importances by how predictions, and how the loss along the way, depended on the weights."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from negreplay import recipe
+from negreplay.learners.penalties import Penalty
+from negreplay.nets.classifier import Classifier
+from negreplay.streams.stream import View
+
+DAMPING = 1e-3
+"""Epsilon of Equation 7, as in the authors' code; the paper gives none."""
+
+
+class RWalk(Penalty):
+    """strength * sum (F + s) (theta - theta*)^2, F and s each scaled to [0, 1] over all weights.
+
+    F, the Fisher information, is a moving average of the squared gradients of minibatches (Equation 6). s sums, over
+    stretches of the path, how much the loss fell for how far the predictions moved: -gradient * step, over F / 2 *
+    distance^2 + epsilon, negative ones left out (Equation 7); at the end of an experience it is averaged with that of
+    the earlier ones. Gradients are those of the loss without the penalty.
+
+    Args:
+        weights: what is held.
+        recipe: strength (lambda), decay (alpha, the weight of the newest minibatch), and the steps of a stretch.
+
+    References:
+        Chaudhry et al., Riemannian Walk for Incremental Learning: Understanding Forgetting and Intransigence, 2018.
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], recipe: recipe.RWalk) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.protected = list(weights)
+        self.fisher, self.score, self.held = (self._zeros() for _ in range(3))
+        self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
+        self.register_buffer("experiences", torch.tensor(0))
+        self.gain: list[Tensor] = []
+        self.gathered: list[Tensor] = []
+        self.before: list[Tensor] = []
+        self.stretch: list[Tensor] = []
+        self.steps = 0
+
+    experiences: Tensor
+
+    def _zeros(self) -> nn.ParameterList:
+        return nn.ParameterList([nn.Parameter(torch.zeros_like(w), requires_grad=False) for w in self.protected])
+
+    def start(self) -> None:
+        self.gain = [torch.zeros_like(w) for w in self.protected]
+        self.gathered = [torch.zeros_like(w) for w in self.protected]
+        self.before = [w.detach().clone() for w in self.protected]
+        self.stretch = [w.detach().clone() for w in self.protected]
+        self.steps = 0
+
+    def loss(self) -> Tensor | float:
+        if not self.experiences:
+            return 0.0
+        terms = zip(self.held, self.protected, self.anchor, strict=True)
+        return self.recipe.strength * sum((h * (w - a).square()).sum() for h, w, a in terms)
+
+    @torch.no_grad()
+    def integrate(self) -> None:
+        self.steps += 1
+        alpha = self.recipe.decay
+        every = zip(self.protected, self.before, self.gain, self.fisher, self.held, self.anchor, strict=True)
+        for weight, before, gain, fisher, held, anchor in every:
+            if weight.grad is not None:
+                gradient = weight.grad - 2 * self.recipe.strength * held * (before - anchor)
+                gain -= gradient * (weight - before)
+                fisher.mul_(1 - alpha).add_(gradient.square(), alpha=alpha)
+            before.copy_(weight)
+        if self.steps % self.recipe.every == 0:
+            self._gather()
+
+    def _gather(self) -> None:
+        """Ends a stretch of the path."""
+        parts = zip(self.protected, self.stretch, self.gain, self.gathered, self.fisher, strict=True)
+        for weight, begun, gain, gathered, fisher in parts:
+            gathered += (gain / (fisher / 2 * (weight - begun).square() + DAMPING)).clamp(min=0)
+            begun.copy_(weight)
+            gain.zero_()
+
+    @torch.no_grad()
+    def finish(self, classifier: Classifier, data: View) -> None:
+        self._gather()
+        for score, gathered, anchor, weight in zip(self.score, self.gathered, self.anchor, self.protected, strict=True):
+            score.copy_((score + gathered) / 2 if self.experiences else gathered)
+            anchor.copy_(weight)
+        for held, fisher, score in zip(self.held, _scaled(self.fisher), _scaled(self.score), strict=True):
+            held.copy_(fisher + score)
+        self.experiences += 1
+        self.gain, self.gathered, self.before, self.stretch = [], [], [], []
+
+
+def _scaled(values: nn.ParameterList) -> list[Tensor]:
+    """To [0, 1], over all of them."""
+    low, high = min(v.min() for v in values), max(v.max() for v in values)
+    return [(v - low) / (high - low + 1e-32) for v in values]

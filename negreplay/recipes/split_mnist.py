@@ -1,0 +1,149 @@
+"""Split MNIST: five experiences of two digits, in the three scenarios that the literature compares systems on.
+
+Class-incremental: which of all digits; task-incremental: which of the two of an experience that is told (read its
+task-aware accuracy); domain-incremental: the first or the second of an experience that is not told. The settings are
+those of van de Ven & Tolias, with the digits in order; strengths of penalties were searched (benchmarks/).
+
+References:
+    van de Ven & Tolias, Generative Replay with Feedback Connections as a General Strategy for Continual Learning, 2018.
+    van de Ven & Tolias, Three Scenarios for Continual Learning, 2019.
+    van de Ven et al., Class-Incremental Learning with Generative Classifiers, 2021 (from CWR to SLDA).
+"""
+
+from dataclasses import replace
+
+from negreplay.recipe import (
+    DGR,
+    EWC,
+    SLDA,
+    Choice,
+    ClassifierRecipe,
+    Front,
+    GeneratorRecipe,
+    HeadKind,
+    ICaRL,
+    LatentReplay,
+    LearnerRecipe,
+    LwF,
+    Mode,
+    NearestMean,
+    OptimizerRecipe,
+    Outputs,
+    Phase,
+    Recipe,
+    ReplayRecipe,
+    Scenario,
+    Source,
+    StreamRecipe,
+    Study,
+    SynapticIntelligence,
+    Weighting,
+)
+
+PHASE = Phase(None, 1e-3, 1e-3, iterations=2000)
+DIGITS = StreamRecipe("mnist", Scenario.NC, first_classes=2, classes=2, order=tuple("0123456789"))
+PIXELS = ClassifierRecipe("pixels", "input", renorm=None)
+
+NONE = Recipe(
+    name="class-none",
+    stream=DIGITS,
+    classifier=ClassifierRecipe("mlp", "input", renorm=None),
+    first=PHASE,
+    following=PHASE,
+    learner=LatentReplay(HeadKind.PLAIN),
+    optimizer=OptimizerRecipe("adam", minibatch=128, momentum=0.9, weight_decay=0.0),
+)
+REPLAY = ReplayRecipe(
+    Source.ORIGINAL,
+    Mode.POSITIVE,
+    2000,
+    per_minibatch=128,
+    choice=Choice.RANDOM,
+    beside=True,
+    weighting=Weighting.EXPERIENCES,
+)
+EXEMPLARS = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 2000, choice=Choice.HERDING)
+EVERYTHING = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
+SCENARIOS = {
+    "class": (DIGITS, Outputs.ALL),
+    "task": (DIGITS, Outputs.OWN),
+    "domain": (replace(DIGITS, scenario=Scenario.DOMAINS), Outputs.ALL),
+}
+STRENGTHS = {"class": (1e6, 1e6, 1e3), "task": (1e6, 1e6, 1e2), "domain": (1e6, 1e6, 1e3)}
+"""Of EWC, online EWC and SI."""
+
+
+def arm(name: str, learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
+    """No replay with another learner or replay."""
+    return replace(NONE, name=name, learner=learner, replay=replay or ReplayRecipe())
+
+
+def scenario(name: str) -> tuple[Recipe, ...]:
+    """The systems that learn in all three scenarios."""
+    stream, outputs = SCENARIOS[name]
+    ewc, online, si = STRENGTHS[name]
+
+    def plain(penalty: EWC | SynapticIntelligence | None = None) -> LatentReplay:
+        return LatentReplay(HeadKind.PLAIN, penalty=penalty, outputs=outputs)
+
+    arms = (
+        arm(f"{name}-none", plain()),
+        arm(f"{name}-ewc", plain(EWC(ewc, patterns=1000))),
+        arm(f"{name}-online-ewc", plain(EWC(online, decay=1.0, patterns=1000))),
+        # Zenke's c is half the strength.
+        arm(f"{name}-si", plain(SynapticIntelligence(si, clip=None, damping=0.1))),
+        arm(f"{name}-lwf", LwF(weighting=Weighting.EXPERIENCES, outputs=outputs)),
+        arm(f"{name}-dgr", DGR(outputs=outputs)),
+        arm(f"{name}-dgr-distil", DGR(distil=True, outputs=outputs)),
+        arm(f"{name}-er", plain(), REPLAY),
+        arm(f"{name}-joint", plain(), EVERYTHING),
+    )
+    return tuple(replace(recipe, stream=stream) for recipe in arms)
+
+
+def only_classes() -> tuple[Recipe, ...]:
+    """Systems for the class-incremental scenario, and generative negative replay itself."""
+    frozen = replace(PHASE, lr_features=0.0)
+    cwr = replace(arm("class-cwr", LatentReplay(HeadKind.CWR)), following=frozen)
+    nearest = Recipe("class-nearest-mean", DIGITS, PIXELS, learner=NearestMean())
+    generator = GeneratorRecipe(
+        "dense",
+        400,
+        latent_dim=100,
+        beta=0.1,
+        eta=0.1,
+        lr=1e-3,
+        minibatch=256,
+        per_minibatch=128,
+        first_iterations=2000,
+        iterations=2000,
+    )
+    pixels = ReplayRecipe(Source.GENERATED, Mode.POSITIVE, 2000, per_minibatch=128, beside=True)
+    pr_gd = replace(NONE, name="class-pr-gd", learner=LatentReplay(), replay=pixels, generator=generator)
+    hidden = replace(pr_gd, classifier=ClassifierRecipe("mlp", "fc1", Front.FIRST, renorm=None))
+    negative = replace(pixels, mode=Mode.NEGATIVE)
+    return (
+        arm("class-icarl", ICaRL(), EXEMPLARS),
+        arm("class-labels-trick", LatentReplay(HeadKind.PLAIN, outputs=Outputs.CURRENT)),
+        cwr,
+        replace(cwr, name="class-cwr-plus", learner=LatentReplay(HeadKind.CWR_PLUS)),
+        replace(cwr, name="class-cwr-star", learner=LatentReplay(HeadKind.CWR_STAR)),
+        arm(
+            "class-ar1",
+            LatentReplay(HeadKind.CWR_PLUS, penalty=SynapticIntelligence(20.0, clip=0.01, damping=0.1)),
+        ),
+        nearest,
+        replace(nearest, name="class-slda", learner=SLDA()),
+        pr_gd,
+        replace(pr_gd, name="class-nr-gd", replay=negative),
+        replace(hidden, name="class-pr-gd-hidden"),
+        replace(hidden, name="class-nr-gd-hidden", replay=negative),
+    )
+
+
+SPLIT_MNIST = Study(
+    "split-mnist",
+    "MNIST in five experiences of two digits: class-, task- and domain-incremental.",
+    (*scenario("class"), *only_classes(), *scenario("task"), *scenario("domain")),
+    seeds=(0, 1, 2, 3, 4),
+)

@@ -1,0 +1,103 @@
+"""Every system, small, to be put through one contract."""
+
+from dataclasses import replace
+
+from arms import BASE, images
+from torch import Tensor
+
+from negreplay.recipe import (
+    DGR,
+    EEIL,
+    EWC,
+    IL2M,
+    LUCIR,
+    SLDA,
+    BiC,
+    Choice,
+    ClassifierRecipe,
+    HeadKind,
+    ICaRL,
+    LatentReplay,
+    LearnerRecipe,
+    LwF,
+    LwM,
+    Mode,
+    NearestMean,
+    OptimizerRecipe,
+    Outputs,
+    Phase,
+    Recipe,
+    ReplayRecipe,
+    RWalk,
+    Source,
+    SynapticIntelligence,
+    Weighting,
+)
+
+MLP = ClassifierRecipe("mlp", "input", renorm=None)
+CONV = ClassifierRecipe("small", "input", renorm=None)
+PIXELS = ClassifierRecipe("pixels", "input", renorm=None)
+PHASE = Phase(2, 0.02, 0.02)
+HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=2)
+DRAWN = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 7, choice=Choice.RANDOM)
+ALL = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
+
+
+def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None, classifier: ClassifierRecipe = MLP) -> Recipe:
+    return replace(
+        BASE,
+        classifier=classifier,
+        learner=learner,
+        replay=replay or ReplayRecipe(),
+        first=PHASE,
+        following=PHASE,
+        optimizer=OptimizerRecipe(minibatch=4),
+    )
+
+
+def untrained(learner: LearnerRecipe, classifier: ClassifierRecipe) -> Recipe:
+    return Recipe(BASE.name, BASE.stream, classifier, learner=learner)
+
+
+def plain(penalty=None, outputs: Outputs = Outputs.SEEN) -> LatentReplay:
+    return LatentReplay(HeadKind.PLAIN, penalty=penalty, outputs=outputs)
+
+
+SYSTEMS: dict[str, Recipe] = {
+    "fine tuning": arm(plain()),
+    "fine tuning, all outputs": arm(plain(outputs=Outputs.ALL)),
+    "fine tuning, own outputs": arm(plain(outputs=Outputs.OWN)),
+    "labels trick": arm(plain(outputs=Outputs.CURRENT)),
+    "fine tuning, exemplars": arm(plain(), HERDED),
+    "experience replay": arm(plain(), replace(DRAWN, per_minibatch=3, beside=True, weighting=Weighting.EXPERIENCES)),
+    "joint": arm(plain(), ALL),
+    "adam": replace(arm(plain(), DRAWN), optimizer=OptimizerRecipe("adam", 4)),
+    "si": arm(plain(SynapticIntelligence(10.0, clip=None, damping=0.1))),
+    "ewc": arm(plain(EWC(10.0)), classifier=CONV),
+    "online ewc": arm(plain(EWC(10.0, decay=0.9, patterns=3))),
+    "ewc-e": arm(plain(EWC(10.0)), HERDED),
+    "rwalk": arm(plain(RWalk(1.0, every=2)), HERDED, CONV),
+    "cwr": arm(LatentReplay(HeadKind.CWR)),
+    "cwr+": arm(LatentReplay(HeadKind.CWR_PLUS)),
+    "lwf": arm(LwF()),
+    "lwf-e": arm(LwF(weighting=Weighting.EXPERIENCES), HERDED),
+    "lwf, own outputs": arm(LwF(outputs=Outputs.OWN)),
+    "lwm": arm(LwM("conv3"), classifier=CONV),
+    "lwm-e": arm(LwM("conv3"), HERDED, CONV),
+    "icarl": arm(ICaRL(), HERDED),
+    "eeil": arm(EEIL(PHASE, noise=0.3), HERDED, CONV),
+    "lucir": arm(LUCIR(), HERDED),
+    "il2m": arm(IL2M(), HERDED),
+    "bic": arm(BiC(epochs=3, validation=0.5), HERDED),
+    "dgr": arm(DGR(replayed=4, width=8, latent_dim=3)),
+    "dgr, distilled": arm(DGR(replayed=4, distil=True, width=8, latent_dim=3)),
+    "dgr, own outputs": arm(DGR(replayed=4, outputs=Outputs.OWN, width=8, latent_dim=3)),
+    "nearest mean": untrained(NearestMean(), PIXELS),
+    "slda": untrained(SLDA(shrinkage=1e-2), PIXELS),
+}
+
+
+def accuracy(scores: Tensor) -> float:
+    labels = images().labels
+    arrived = scores.isfinite().any(dim=0)[labels]
+    return float((scores.argmax(dim=1) == labels)[arrived].float().mean())

@@ -1,0 +1,149 @@
+"""The contract that every system keeps."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from arms import CLASSES, build_any, images, learn, stream_of
+from states import same, state_of
+from systems import SYSTEMS, accuracy
+from torch import Tensor, nn
+
+from negreplay.learners.learner import Learner
+from negreplay.streams.stream import Stream, Tensors
+
+EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
+
+
+@pytest.fixture
+def new_classes() -> Stream:
+    """Two classes, then one, then one; class 3 never comes."""
+    return stream_of([0, 2], [4], [1])
+
+
+@EVERY_SYSTEM
+def test_scores_are_finite_for_the_classes_seen_and_for_no_other(system, new_classes):
+    learner, x = build_any(SYSTEMS[system]), images().x
+    for k, experience in enumerate(new_classes):
+        for step in learn(learner, experience):
+            assert 1 <= step.done <= step.total
+        scores = learner.predict(x)
+        assert scores.shape == (len(x), CLASSES) and not scores.requires_grad
+        seen = torch.isin(torch.arange(CLASSES), new_classes.seen(k))
+        assert scores[:, seen].isfinite().all() and (scores[:, ~seen] == -torch.inf).all()
+
+
+@EVERY_SYSTEM
+def test_it_learns_the_first_experience(system, new_classes):
+    learner = build_any(SYSTEMS[system])
+    for _ in range(1 if SYSTEMS[system].first is None else 6):
+        learn(learner, new_classes[0])
+    assert accuracy(learner.predict(images().x)) > 0.8
+
+
+@EVERY_SYSTEM
+def test_two_runs_are_equal_to_the_bit(system, new_classes):
+    states = []
+    for _ in range(2):
+        learner = build_any(SYSTEMS[system])
+        learn(learner, *new_classes)
+        states.append(state_of(learner))
+    assert same(*states)
+
+
+@EVERY_SYSTEM
+def test_it_goes_on_from_its_state_to_the_bit(system, new_classes):
+    learner = build_any(SYSTEMS[system])
+    learn(learner, *new_classes[:2])
+    twin = build_any(SYSTEMS[system], weights=1, seed=1)
+    twin.load_state_dict(state_of(learner))
+    twin.rng.set_state(learner.rng.get_state())
+    assert torch.equal(twin.predict(images().x), learner.predict(images().x))
+    assert learn(twin, new_classes[2]) == learn(learner, new_classes[2])
+    assert same(state_of(twin), state_of(learner))
+
+
+@EVERY_SYSTEM
+def test_one_image_is_an_experience(system):
+    data = images()
+    rows = [(data.labels == c).nonzero().flatten()[:1] for c in (0, 2, 4)]
+    learner = build_any(SYSTEMS[system])
+    learn(learner, *Stream(data, data, rows))
+    assert learner.predict(data.x)[:, [0, 2, 4]].isfinite().all()
+    assert all(tensor.isfinite().all() for tensor in learner.state_dict().values())
+
+
+@EVERY_SYSTEM
+def test_a_class_that_comes_again_is_learned_on(system):
+    learner = build_any(SYSTEMS[system])
+    learn(learner, *stream_of([0, 2], [4], [0], [2, 1]))
+    assert learner.predict(images().x)[:, [0, 1, 2, 4]].isfinite().all()
+
+
+@EVERY_SYSTEM
+def test_what_it_keeps_is_its_state(system, new_classes):
+    learner = build_any(SYSTEMS[system])
+    learn(learner, *new_classes)
+    state = {tensor.data_ptr() for tensor in (*learner.state_dict().values(), *learner.buffers())}
+    beside = [tensor for tensor in tensors_of(learner) if tensor.numel() > 1 and tensor.data_ptr() not in state]
+    assert beside == []
+    kept = [t for name, t in learner.state_dict().items() if not name.startswith("classifier.")]
+    assert learner.kept_bytes == sum(tensor.nbytes for tensor in kept)
+
+
+@EVERY_SYSTEM
+def test_images_are_kept_only_where_the_recipe_says_so(system, new_classes):
+    learner = build_any(SYSTEMS[system])
+    learn(learner, *new_classes)
+    shown = [image.flatten() for image in images().x]
+    found = any(holds(tensor, image) for tensor in learner.state_dict().values() for image in shown)
+    assert found == SYSTEMS[system].keeps_data
+
+
+def holds(tensor: Tensor, image: Tensor) -> bool:
+    """Whether a row of the tensor is the image, as numbers or as bytes."""
+    if tensor.dim() == 0 or tensor.numel() % len(image):
+        return False
+    rows = tensor.reshape(-1, len(image)).float()
+    return bool(torch.isclose(rows, image, atol=1e-6).all(dim=1).any())
+
+
+def tensors_of(thing: Any, seen: set[int] | None = None) -> Iterator[Tensor]:
+    """All tensors that can be reached from a learner's attributes."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, Tensor):
+        yield thing
+    elif isinstance(thing, nn.Module):
+        yield from tensors_of(vars(thing), seen)
+    elif isinstance(thing, dict):
+        for value in thing.values():
+            yield from tensors_of(value, seen)
+    elif isinstance(thing, list | tuple | set):
+        for value in thing:
+            yield from tensors_of(value, seen)
+    elif isinstance(thing, Tensors):
+        yield thing.x
+
+
+def test_the_search_for_images_finds_them():
+    image = images().x[3].flatten()
+    assert holds(images().x, image) and not holds(images().x + 0.1, image)
+
+
+def test_the_search_for_tensors_finds_them():
+    class Hoarder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden = [{"deep": torch.ones(3)}]
+
+    assert len(list(tensors_of(Hoarder()))) == 1
+
+
+def test_every_learner_is_here():
+    kinds = {recipe.learner.kind for recipe in SYSTEMS.values()}
+    classes = {cls.__module__.rsplit(".", 1)[1] for cls in Learner.__subclasses__()}
+    assert len(kinds) == len(classes)
