@@ -121,7 +121,7 @@ class ReportCommand:
     """Write the report of a run anew, finished or not; or a table or figure of the paper with our numbers beside."""
 
     what: tyro.conf.Positional[str]
-    """Folder of a run; or table1 to table3, figure1, figure3, figure4, figure6, figure8 to figure11."""
+    """Folder of a run; or table1 to table3, figure1, figure3, figure4, figure6, figure8 to figure11, split-mnist."""
     runs: Path = Path("runs")
     """Folder that holds the runs from which tables and figures are filled."""
     json: bool = False

@@ -146,4 +146,5 @@ SPLIT_MNIST = Study(
     "MNIST in five experiences of two digits: class-, task- and domain-incremental.",
     (*scenario("class"), *only_classes(), *scenario("task"), *scenario("domain")),
     seeds=(0, 1, 2, 3, 4),
+    reproduces=("split-mnist",),
 )

@@ -122,8 +122,8 @@ def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
             summary=summary,
             style=chosen[recipe.name],
             best=recipe.name == best,
-            final_target=target(2, benchmark, recipe.name),
-            average_target=target(1, benchmark, recipe.name),
+            final_target=target("2", benchmark, recipe.name),
+            average_target=target("1", benchmark, recipe.name),
         )
         for recipe, summary in zip(study.recipes, summaries, strict=True)
     ]

@@ -34,13 +34,13 @@ def found(study: Study, rows: list[Row] | None = None) -> dict[str, Found]:
 
 
 def line(mean: float, std: float | None, paper: float, paper_std: float | None, stand_in: bool = False) -> Line:
-    printed = Target(2, "CORe50 NC", "nr-gd", paper, paper_std, "")
+    printed = Target("2", "CORe50 NC", "nr-gd", paper, paper_std, None, "", "")
     return Line("CORe50 NC", "nr-gd", printed, "core50-nc", Spread(mean, std), stand_in)
 
 
 def test_every_table_and_figure_of_results_can_be_asked_for():
     figures = [f"figure{n}" for n in (1, 3, 4, 6, 8, 9, 10, 11)]
-    assert list(EXHIBITS) == ["table1", "table2", "table3", *figures]
+    assert list(EXHIBITS) == ["table1", "table2", "table3", *figures, "split-mnist"]
     assert [EXHIBITS[name].title for name in ("table3", "figure10")] == ["Table 3", "Figure 10"]
 
 
@@ -58,6 +58,19 @@ def test_every_table_and_figure_of_results_can_be_asked_for():
 )
 def test_what_counts_as_reproduced(line: Line, verdict: str):
     assert line.reproduced == verdict
+
+
+def test_a_published_tolerance_decides_where_there_is_one():
+    printed = Target("split-mnist", "Split MNIST, class-incremental", "class-dgr", 91.24, None, 1.48, "", "")
+    verdicts = [Line("", "class-dgr", printed, "split-mnist", Spread(m, 0.1), False).reproduced for m in (0.8977, 0.95)]
+    assert verdicts == ["yes (-1.47 points; 1.48 allowed)", "no (+3.76 points; 1.48 allowed)"]
+
+
+def test_task_incremental_lines_show_the_task_aware_accuracy():
+    study = replace(STUDY, name="split-mnist", recipes=(replace(STUDY.recipes[0], name="task-none"),), seeds=(0,))
+    told = [replace(row, task_aware=0.85) for row in rows_of(study, 5, 10)]
+    lines = table_lines(EXHIBITS["split-mnist"], found(study, told))
+    assert [100 * x.ours.mean for x in lines if x.ours] == [pytest.approx(85.0)]
 
 
 def test_a_table_shows_ours_beside_every_number_of_the_paper():

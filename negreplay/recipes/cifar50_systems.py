@@ -1,0 +1,126 @@
+"""The systems of Table 3 on 50 classes of small photographs, 10 then 8 x 5 new ones, with 20 exemplars of each class.
+
+`cifar50-systems`: images of 32 x 32, a ResNet-20 from nothing. `cifar50-systems-pooled`: the pooled features of the
+pretrained MobileNetV1 of `cifar50-nc-pooled`, on which a head alone is learned.
+"""
+
+from dataclasses import replace
+
+from negreplay.recipe import (
+    EEIL,
+    EWC,
+    IL2M,
+    LUCIR,
+    SLDA,
+    Augment,
+    BiC,
+    Choice,
+    ClassifierRecipe,
+    HeadKind,
+    ICaRL,
+    ImageRecipe,
+    LatentReplay,
+    LearnerRecipe,
+    LwF,
+    LwM,
+    Mode,
+    NearestMean,
+    OptimizerRecipe,
+    Outputs,
+    Phase,
+    Recipe,
+    ReplayRecipe,
+    RWalk,
+    Source,
+    Study,
+    SynapticIntelligence,
+)
+from negreplay.recipes import cifar50
+
+EXEMPLARS = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=20)
+DRAWN = replace(EXEMPLARS, choice=Choice.RANDOM)
+EVERYTHING = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
+PLAIN = LatentReplay(HeadKind.PLAIN, outputs=Outputs.SEEN)
+
+
+def systems(base: Recipe, balanced: Phase, strengths: dict[str, float]) -> tuple[Recipe, ...]:
+    """All systems that train, from `base`, which is fine tuning.
+
+    Args:
+        base: images, network and phases.
+        balanced: the second stage of EEIL.
+        strengths: of the penalties and distillations.
+    """
+
+    def arm(name: str, learner: LearnerRecipe, replay: ReplayRecipe = EXEMPLARS) -> Recipe:
+        return replace(base, name=name, learner=learner, replay=replay)
+
+    return (
+        base,
+        arm("fine-tuning-e", PLAIN),
+        arm("er", PLAIN, DRAWN),
+        arm("ewc-e", replace(PLAIN, penalty=EWC(strengths["ewc"], decay=0.5, patterns=500))),
+        arm("rwalk", replace(PLAIN, penalty=RWalk(strengths["rwalk"]))),
+        arm("lwf", LwF(strengths["lwf"]), ReplayRecipe()),
+        arm("lwf-e", LwF(strengths["lwf"])),
+        arm("icarl", ICaRL()),
+        arm("eeil", EEIL(balanced)),
+        arm("lucir", LUCIR()),
+        arm("il2m", IL2M()),
+        arm("bic", BiC()),
+        arm("labels-trick", replace(PLAIN, outputs=Outputs.CURRENT), ReplayRecipe()),
+        arm("joint", PLAIN, EVERYTHING),
+    )
+
+
+FIRST = Phase(30, 0.1, 0.1, decay_every=12)
+SCRATCH = Recipe(
+    name="fine-tuning",
+    stream=replace(cifar50.NC.stream, images=ImageRecipe(augment=Augment.CROP)),
+    classifier=ClassifierRecipe("resnet20-32", "input", renorm=None),
+    first=FIRST,
+    following=replace(FIRST, lr_features=0.05, lr_head=0.05),
+    learner=PLAIN,
+    optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=2e-4),
+)
+AR1 = replace(
+    SCRATCH,
+    name="ar1",
+    classifier=ClassifierRecipe("resnet20-32", "input"),
+    learner=LatentReplay(penalty=SynapticIntelligence(8e5, clip=1e-3, multiplier=1e-6)),
+)
+CIFAR50_SYSTEMS = Study(
+    "cifar50-systems",
+    "50 classes of photographs, 10 then 8 x 5: the systems of Table 3, ResNet-20 from nothing.",
+    (
+        *systems(SCRATCH, Phase(15, 0.01, 0.01, decay_every=5), {"ewc": 1e4, "rwalk": 20.0, "lwf": 10.0}),
+        replace(SCRATCH, name="lwm", learner=LwM("layer3", strength=2.0), replay=EXEMPLARS),
+        replace(AR1, name="ar1-e", replay=EXEMPLARS),
+        AR1,
+    ),
+    seeds=(0,),
+)
+
+POOLED = cifar50.pooled(cifar50.NC)
+HEAD = replace(POOLED, name="fine-tuning", learner=PLAIN)
+
+
+def untrained(name: str, learner: LearnerRecipe) -> Recipe:
+    """A learner that trains nothing, on the same stored features."""
+    return Recipe(name, POOLED.stream, POOLED.classifier, learner=learner)
+
+
+CIFAR50_SYSTEMS_POOLED = Study(
+    "cifar50-systems-pooled",
+    "50 classes of photographs, 10 then 8 x 5: the systems of Table 3 on pretrained features.",
+    (
+        *systems(HEAD, Phase(6, 0.0, 0.01), {"ewc": 1e2, "rwalk": 1.0, "lwf": 1.0}),
+        replace(HEAD, name="cwr", learner=LatentReplay(HeadKind.CWR)),
+        replace(HEAD, name="cwr-plus", learner=LatentReplay(HeadKind.CWR_PLUS)),
+        replace(HEAD, name="cwr-star", learner=LatentReplay()),
+        replace(HEAD, name="cwr-star-e", learner=LatentReplay(), replay=EXEMPLARS),
+        untrained("nearest-mean", NearestMean()),
+        untrained("slda", SLDA()),
+        *cifar50.CIFAR50_NC_POOLED.recipes[1:],
+    ),
+)
