@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
@@ -24,7 +26,7 @@ from negreplay.learners.learner import Learner
 from negreplay.nets.classifier import INPUT, fingerprint
 from negreplay.optimize import Device, Step
 from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
-from negreplay.results.metrics import Row, accuracies
+from negreplay.results.metrics import Row, accuracies, by_experience
 from negreplay.streams.latents import LatentStore
 from negreplay.streams.stream import Data, Stream
 
@@ -135,21 +137,30 @@ def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Cl
     without a look.
     """
     classes, device, arrived = len(stream.names), learner.device.name, stream.arrivals()
-    correct, told, test = np.zeros(classes, dtype=np.int64), 0, stream.growing_test(index)
+    correct, told, test = (
+        np.zeros(classes, dtype=np.int64),
+        np.zeros(classes, dtype=np.int64),
+        stream.growing_test(index),
+    )
     for x, y in test.batches(EVALUATED_AT_ONCE):
         scores = learner.predict(x.to(device), stream.test.encoded).cpu()
-        predicted = scores.argmax(dim=1)
-        correct += torch.bincount(y[predicted == y], minlength=classes).numpy()
+        correct += _right(scores, y)
         if arrived is not None:
-            among = arrived[y].unsqueeze(1) == arrived
-            told += int((scores.masked_fill(~among, -torch.inf).argmax(dim=1) == y).sum())
+            told += _right(scores.masked_fill(arrived[y].unsqueeze(1) != arrived, -torch.inf), y)
     totals = torch.bincount(stream.test.labels, minlength=classes).numpy()
     seen = np.isin(np.arange(classes), stream.seen(index).numpy())
     whole, growing, per_class = accuracies(correct, totals, seen)
-    task_aware = None if arrived is None else told / len(test)
+    agnostic = aware = None
+    if arrived is not None:
+        agnostic, aware = (by_experience(found, totals, arrived.numpy(), index) for found in (correct, told))
     clock.add("evaluation")
     place = (cell.recipe.name, cell.seed, index, len(stream), int(seen.sum()))
-    return Row(*place, whole, growing, per_class, *clock.take(), learner.kept_bytes, _peak(), task_aware)
+    return Row(*place, whole, growing, per_class, *clock.take(), learner.kept_bytes, _peak(), agnostic, aware)
+
+
+def _right(scores: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> NDArray[np.integer]:
+    """For each class, how many of its patterns have their highest score there."""
+    return torch.bincount(labels[scores.argmax(dim=1) == labels], minlength=scores.shape[1]).numpy()
 
 
 def _due(index: int, experiences: int, every: int) -> bool:

@@ -71,9 +71,9 @@ class DGR(Learner):
     def _replayed(self, logits: Tensor, solver: Classifier, made: Tensor, group: Bool[Tensor, " classes"]) -> Tensor:
         """The loss of what was generated, labelled among the classes of `group`."""
         answers = said(solver, made)
-        if self.spec.distil:
-            return distillation(logits, answers, group, self.spec.temperature).mean()
         among = group if self._own else self.classifier.head.competing(torch.zeros(1, dtype=torch.long))[0]
+        if self.spec.distil:
+            return distillation(logits, answers, group, self.spec.temperature, among).mean()
         labels = answers.masked_fill(~group, -torch.inf).argmax(dim=1)
         return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
 

@@ -48,7 +48,9 @@ class LwF(Learner):
             total = new * head.losses(logits, batch.labels, batch.replayed).mean()
             if groups:
                 answers = said(teacher, latents)
-                total = total + kept * sum(distillation(logits, answers, g, spec.temperature).mean() for g in groups)
+                among = head.competing(batch.labels[:1])[0] if spec.against_new else None
+                distilled = sum(distillation(logits, answers, g, spec.temperature, among).mean() for g in groups)
+                total = total + kept * distilled
             return total
 
         memory = self.begin(experience)

@@ -134,10 +134,12 @@ def _distils(values: object, *names: str) -> None:
 class LwF(Strict):
     """Learning without Forgetting: what the old classifier says of the new patterns is kept.
 
-    `weighting` by experiences gives the loss of the new labels 1/N and the distillation 1 - 1/N in the N-th one.
+    `weighting` by experiences gives the loss of the new labels 1/N and the distillation 1 - 1/N in the N-th one. With
+    `against_new` the new outputs compete in the distillation, where the old classifier says 0 of them.
     """
 
     strength: float = 1.0
+    against_new: bool = False
     temperature: float = 2.0
     weighting: Weighting = Weighting.PATTERNS
     outputs: Outputs = Outputs.SEEN
@@ -145,6 +147,8 @@ class LwF(Strict):
 
     def __post_init__(self) -> None:
         _distils(self, "strength")
+        told = self.against_new and self.outputs is Outputs.OWN
+        check(not told, "learner.against_new has no effect: with own outputs the new ones never compete; remove it.")
         fits = self.outputs is not Outputs.CURRENT
         check(fits, "learner.outputs is current: LwF also trains the old ones; give all, seen or own-experience.")
 

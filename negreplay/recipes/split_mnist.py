@@ -92,7 +92,7 @@ def scenario(name: str) -> tuple[Recipe, ...]:
         arm(f"{name}-online-ewc", plain(EWC(online, decay=1.0, patterns=1000))),
         # Zenke's c is half the strength.
         arm(f"{name}-si", plain(SynapticIntelligence(si, clip=None, damping=0.1))),
-        arm(f"{name}-lwf", LwF(weighting=Weighting.EXPERIENCES, outputs=outputs)),
+        arm(f"{name}-lwf", LwF(against_new=name != "task", weighting=Weighting.EXPERIENCES, outputs=outputs)),
         arm(f"{name}-dgr", DGR(outputs=outputs)),
         arm(f"{name}-dgr-distil", DGR(distil=True, outputs=outputs)),
         arm(f"{name}-er", plain(), REPLAY),

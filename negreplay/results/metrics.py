@@ -23,8 +23,9 @@ class Row:
     `experience` counts from 0 and `experiences` is how many the stream has. Accuracies are shares from 0 to 1;
     `per_class` holds None for a class that has not arrived or has no test image. Seconds are those spent since the
     previous row. `kept_bytes` is what is kept between experiences beside the classifier (memory, generator,
-    importances), `peak_bytes` the peak resident memory of the process. `task_aware` is the growing accuracy where the
-    experience of each test pattern is told (Masana et al., 2020); None where classes come more than once.
+    importances), `peak_bytes` the peak resident memory of the process. `task_agnostic` is the mean, over the
+    experiences so far, of the accuracy on their classes; `task_aware` the same where it is told which experience a test
+    pattern belongs to (Masana et al., 2020); both are None where classes come more than once.
     """
 
     arm: str
@@ -40,6 +41,7 @@ class Row:
     evaluate_seconds: float
     kept_bytes: int
     peak_bytes: int
+    task_agnostic: float | None = None
     task_aware: float | None = None
 
     @property
@@ -79,6 +81,8 @@ class Summary:
     evaluate_seconds: Spread | None
     kept_bytes: Spread | None
     peak_bytes: Spread | None
+    final_task_agnostic: Spread | None
+    average_task_agnostic: Spread | None
     final_task_aware: Spread | None
     average_task_aware: Spread | None
 
@@ -104,6 +108,22 @@ def accuracies(
         raise UserError("The test set has no image of the classes seen so far: add test images of every class.")
     shares = (float(c / t) if s and t else None for c, t, s in zip(correct, totals, seen, strict=True))
     return right / int(totals.sum()), right / reachable, tuple(shares)
+
+
+def by_experience(
+    correct: NDArray[np.integer], totals: NDArray[np.integer], arrived: NDArray[np.integer], index: int
+) -> float | None:
+    """The mean over experiences, up to `index`, of the accuracy on the classes that came with each.
+
+    Args:
+        correct: for each class, how many of its test patterns were recognised.
+        totals: for each class, how many test patterns it has.
+        arrived: for each class, the experience with which it came.
+        index: the newest experience.
+    """
+    groups = [arrived == i for i in range(index + 1)]
+    shares = [correct[group].sum() / totals[group].sum() for group in groups if totals[group].sum()]
+    return float(np.mean(shares)) if shares else None
 
 
 def runs(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
@@ -188,6 +208,8 @@ def _summary(arm: str, seeds: Sequence[int], grouped: dict[tuple[str, int], list
         evaluate_seconds=spread(sum(row.evaluate_seconds for row in run) for run in finished),
         kept_bytes=spread(max(row.kept_bytes for row in run) for run in finished),
         peak_bytes=spread(max(row.peak_bytes for row in run) for run in finished),
+        final_task_agnostic=spread(end.task_agnostic for end in ends),
+        average_task_agnostic=spread(_mean(row.task_agnostic for row in run) for run in finished),
         final_task_aware=spread(end.task_aware for end in ends),
         average_task_aware=spread(_mean(row.task_aware for row in run) for run in finished),
     )

@@ -32,6 +32,21 @@ USED = {
 }
 
 
+HOW = {
+    "lwf": "What the network said of the new images before it learned them is held on to.",
+    "lwm": "What the network said of the new images, and where it looked, is held on to.",
+    "icarl": "Outputs are held on to; the nearest mean of kept patterns decides.",
+    "eeil": "Outputs are held on to, then equally many patterns of each class are learned.",
+    "lucir": "Features keep their direction, and old classes are held apart from new ones.",
+    "il2m": "Scores of old classes are scaled to what they were when the class was new.",
+    "bic": "Outputs are held on to, then two numbers undo the bias towards the newest classes.",
+    "dgr": "A generator network imagines images of the past, which the old network labels.",
+    "nearest-mean": "Nothing is trained: the nearest mean of a class's features decides.",
+    "slda": "Nothing is trained but the means of classes and how features vary around them.",
+}
+"""What the systems do that are not Algorithm 2."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """An arm as the page shows it. `best` marks the highest final accuracy among arms that keep no training data."""
@@ -50,7 +65,9 @@ class Arm:
     @property
     def meaning(self) -> str:
         """What the arm does, for a reader who knows nothing of it."""
-        replay = self.recipe.replay
+        replay, how = self.recipe.replay, HOW.get(self.recipe.learner.kind)
+        if how is not None:
+            return how if replay.source is Source.NONE else f"{KEPT[replay.source]} {how}"
         kept = KEPT[replay.source]
         return kept if replay.source is Source.NONE else f"{kept} {USED[replay.mode]}"
 
