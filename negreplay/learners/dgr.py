@@ -73,7 +73,8 @@ class DGR(Learner):
         answers = said(solver, made)
         among = group if self._own else self.classifier.head.competing(torch.zeros(1, dtype=torch.long))[0]
         if self.spec.distil:
-            return distillation(logits, answers, group, self.spec.temperature, among).mean()
+            spec = self.spec
+            return distillation(logits, answers, group, spec.temperature, among, spec.averaged).mean()
         labels = answers.masked_fill(~group, -torch.inf).argmax(dim=1)
         return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
 

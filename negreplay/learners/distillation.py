@@ -21,10 +21,11 @@ def distillation(
     old: Bool[Tensor, " classes"],
     temperature: float,
     competing: Bool[Tensor, " classes"] | None = None,
+    averaged: bool = False,
 ) -> Float[Tensor, " n"]:
     """The cross-entropy of each pattern with what the teacher says of it.
 
-    Both softmaxes are softened by the temperature T. There is no factor of T^2.
+    Both softmaxes are softened by the temperature T. There is no factor of T^2 unless it is `averaged`.
 
     Args:
         logits: what the student says.
@@ -33,17 +34,19 @@ def distillation(
         temperature: T.
         competing: the outputs over which the student's runs, the old ones among them; of others the teacher says 0. If
             it is not given, the old ones.
+        averaged: whether it is multiplied by T^2 and divided by the number of the student's outputs.
 
     References:
         Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
         Li & Hoiem, Learning without Forgetting, 2016, Equations 2 and 3.
-        van de Ven & Tolias, Three Scenarios for Continual Learning, 2019 (with other competing outputs).
+        van de Ven & Tolias, Three Scenarios for Continual Learning, 2019, and the code behind its numbers (with other
+            competing outputs, averaged).
     """
+    among = old if competing is None else competing
     targets = F.softmax(teacher[:, old] / temperature, dim=1)
-    if competing is not None:
-        logits = logits.masked_fill(~competing, -torch.inf)
-        return -(targets * F.log_softmax(logits / temperature, dim=1)[:, old]).sum(dim=1)
-    return -(targets * F.log_softmax(logits[:, old] / temperature, dim=1)).sum(dim=1)
+    answers = F.log_softmax(logits.masked_fill(~among, -torch.inf) / temperature, dim=1)[:, old]
+    factor = temperature**2 / int(among.sum()) if averaged else 1.0
+    return -factor * (targets * answers).sum(dim=1)
 
 
 @torch.no_grad()

@@ -49,7 +49,9 @@ class LwF(Learner):
             if groups:
                 answers = said(teacher, latents)
                 among = head.competing(batch.labels[:1])[0] if spec.against_new else None
-                distilled = sum(distillation(logits, answers, g, spec.temperature, among).mean() for g in groups)
+                distilled = sum(
+                    distillation(logits, answers, g, spec.temperature, among, spec.averaged).mean() for g in groups
+                )
                 total = total + kept * distilled
             return total
 

@@ -82,9 +82,7 @@ def _check_system(arm: str, recipe: Recipe) -> None:
         check(not trick, f"{arm}learner.outputs is current: replayed patterns have no output then; set source none.")
         return
     blocked = recipe.classifier.front is Front.BLOCKED
-    check(
-        blocked, f"{arm}classifier.front learns: {learner.kind} learns above the replay layer only; block it."
-    )
+    check(blocked, f"{arm}classifier.front learns: {learner.kind} learns above the replay layer only; block it.")
     images = not isinstance(learner, DGR) or recipe.classifier.replay_layer == "input"
     check(images, f"{arm}classifier.replay_layer is {recipe.classifier.replay_layer}: dgr makes images; take input.")
     exemplars = replay.source is Source.ORIGINAL and replay.choice in (Choice.RANDOM, Choice.HERDING)

@@ -135,11 +135,13 @@ class LwF(Strict):
     """Learning without Forgetting: what the old classifier says of the new patterns is kept.
 
     `weighting` by experiences gives the loss of the new labels 1/N and the distillation 1 - 1/N in the N-th one. With
-    `against_new` the new outputs compete in the distillation, where the old classifier says 0 of them.
+    `against_new` the new outputs compete in the distillation, where the old classifier says 0 of them; `averaged`
+    multiplies it by T^2 and divides it by the number of competing outputs.
     """
 
     strength: float = 1.0
     against_new: bool = False
+    averaged: bool = False
     temperature: float = 2.0
     weighting: Weighting = Weighting.PATTERNS
     outputs: Outputs = Outputs.SEEN
@@ -244,11 +246,13 @@ class DGR(Strict):
     """Deep Generative Replay: a VAE of images, whose patterns the old classifier labels.
 
     `replayed` generated patterns join each minibatch, of the VAE's too. With `distil` a pattern keeps all that the old
-    classifier says of it, at a `temperature`, instead of one class. `width` is that of the VAE's two hidden layers.
+    classifier says of it, at a `temperature`, instead of one class; `averaged` multiplies this loss by T^2 and divides
+    it by the number of outputs. `width` is that of the VAE's two hidden layers.
     """
 
     replayed: int = 128
     distil: bool = False
+    averaged: bool = False
     temperature: float = 2.0
     outputs: Outputs = Outputs.SEEN
     width: int = 400
@@ -258,6 +262,7 @@ class DGR(Strict):
     def __post_init__(self) -> None:
         _distils(self)
         at_least(1, self, "learner", "replayed", "width", "latent_dim")
+        check(self.distil or not self.averaged, "learner.averaged has no effect: learner.distil is false; remove it.")
         plain = self.distil or self.temperature == 2.0
         check(plain, "learner.temperature has no effect: learner.distil is false; remove it.")
         fits = self.outputs is not Outputs.CURRENT
