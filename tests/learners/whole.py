@@ -36,7 +36,7 @@ class Then(NamedTuple):
 
 def second_step(learner: Learner, experience: Experience, skipped: int = 1) -> Then:
     """Learns an experience up to its second step, where the classifier is not its own teacher any more."""
-    teacher = copy.deepcopy(learner.classifier)
+    teacher = copy.deepcopy(learner.classifier).eval()
     steps = learner.learn(experience)
     list(islice(steps, skipped))
     student = copy.deepcopy(learner.classifier)
