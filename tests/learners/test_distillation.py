@@ -42,7 +42,7 @@ def test_a_frozen_copy_stays_as_it_is_while_the_classifier_learns_on():
     learner = build(SYSTEMS["ewc"])  # with batch normalisation, whose statistics must stay, too
     stream = stream_of([0, 2], [4])
     learn(learner, stream[0])
-    teacher = frozen(learner.classifier)
+    teacher = frozen(learner.classifier.train())
     before, answers = state_of(teacher), said(teacher, images().x)
     learn(learner, stream[1])
     learner.classifier.train()
