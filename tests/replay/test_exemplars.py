@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
+from negreplay.patterns import nothing
 from negreplay.recipe import Choice, Mode
 from negreplay.replay import exemplars
 from negreplay.replay.exemplars import Exemplars, herding
@@ -135,7 +136,12 @@ def test_all_patterns_are_kept_in_the_order_of_their_arrival():
 def test_any_pattern_of_a_class_that_ever_came_is_as_likely_to_be_kept_as_any_other():
     # Of class 0 come 10 patterns, of which 6 are kept; 3 of them, when class 1 has come; then 4 more patterns, and 1.
     stream = numbered([0] * 10, [1] * 4, [0] * 4, [0])
-    runs = [kept(Choice.RANDOM, 6, None, stream, seed)[-1] for seed in range(300)]
+    classifier, experiences, runs = looking(), list(stream), []
+    for seed in range(300):
+        source = Exemplars(torch.zeros(3), CLASSES, 6, None, Choice.RANDOM, None, seeded(seed))
+        for experience in experiences:
+            list(source.absorb(classifier, experience, nothing()))
+        runs.append(rows(source, stream))
     assert all(sizes([run]) == [{0: 3, 1: 3}] for run in runs)
     found, first = Counter(row for run in runs for row in run[0]), Counter(run[0][0] for run in runs)
     # Of 15 patterns 3 are kept: in 300 runs each 60 times, give or take 5 standard deviations of
