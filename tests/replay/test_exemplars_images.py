@@ -13,7 +13,7 @@ from negreplay.recipe import Augment, Choice, ImageRecipe, Mode
 from negreplay.replay.exemplars import Exemplars, herding, kept_images
 from negreplay.streams.digits import load_digits
 from negreplay.streams.images import Pixels
-from negreplay.streams.stream import Data, Experience, Stream, View
+from negreplay.streams.stream import Data, Experience, Stream, Tensors, View
 
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 COUNT = 6
@@ -61,8 +61,6 @@ def test_latents_are_kept_as_the_numbers_that_they_are():
     source = Exemplars(x[0], 2, COUNT, None, Choice.ALL, None, seeded())
     data = source.data()
     assert data.encoded and not data.augmented and len(data.labels) == 0
-    from negreplay.streams.stream import Tensors
-
     absorb(source, classifier(x[0]), experience(Tensors(x, ALL % 2, ("a", "b"), "latents", encoded=True)))
     assert source.x.dtype == torch.float32
     assert torch.equal(source.recall().take(ALL, seeded()), x[ORDER])
