@@ -10,6 +10,7 @@ from pieces import NO_REPLAY, NR_GD, NR_OD, generator, stream, study
 
 from negreplay.recipe import (
     Augment,
+    Choice,
     ClassifierRecipe,
     Front,
     GeneratorRecipe,
@@ -26,10 +27,18 @@ from negreplay.recipe import (
     Source,
     StreamRecipe,
     SynapticIntelligence,
+    Weighting,
     Weights,
 )
 
 NOT_A_NUMBER = float("nan")
+
+ALL = Choice.ALL
+
+
+def herded(**fields) -> ReplayRecipe:
+    return ReplayRecipe(Source.ORIGINAL, choice=Choice.HERDING, **fields)
+
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: stream(first_classes=0), "stream.first_classes is 0: give 1 or more."),
@@ -37,6 +46,11 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: stream(parts=0), "stream.parts is 0: give 1 or more."),
     (lambda: stream(Scenario.NI), "stream.parts is 1: new-instances needs 2 or more."),
     (lambda: stream(Scenario.NIC), "stream.parts is 1: new-instances-and-classes needs 2 or more."),
+    (lambda: stream(Scenario.DOMAINS, parts=0), "stream.parts is 0: give 1 or more."),
+    (
+        lambda: stream(Scenario.DOMAINS, first_classes=2, classes=5),
+        "stream.first_classes and classes differ: in new-domains experiences have the same labels.",
+    ),
     (lambda: stream(test_every=0), "stream.test_every is 0: give 1 or more."),
     (lambda: stream(order=("1", "1")), "stream.order is ('1', '1'): name each class once."),
     (
@@ -113,6 +127,15 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Phase(1, 0.1, 0.1, decay_every=0), "phase.decay_every is 0: give 1 or more."),
     (lambda: Phase(1, 0.1, 0.1, decay=0.0), "phase.decay is 0.0: give a number above 0, up to 1."),
     (lambda: Phase(1, 0.1, 0.1, floor=1.5), "phase.floor is 1.5: give a number above 0, up to 1."),
+    (lambda: Phase(1, 0.1, 0.1, decay=1.5), "phase.decay is 1.5: give a number above 0, up to 1."),
+    (lambda: Phase(1, 0.1, 0.1, floor=0.0), "phase.floor is 0.0: give a number above 0, up to 1."),
+    (lambda: Phase(None, 0.1, 0.1), "phase needs either epochs or iterations."),
+    (lambda: Phase(1, 0.1, 0.1, iterations=1), "phase needs either epochs or iterations."),
+    (lambda: Phase(None, 0.1, 0.1, iterations=0), "phase.iterations is 0: give 1 or more."),
+    (
+        lambda: Phase(None, 0.1, 0.1, decay_every=1, iterations=9),
+        "phase.decay_every counts epochs: give phase.epochs, not phase.iterations.",
+    ),
     (lambda: generator(optimizer="lion"), "generator.optimizer is 'lion': give adam or sgd."),
     (lambda: generator(silent=1.0), "generator.silent is 1.0: give a number from 0 to below 1."),
     (lambda: generator(floor=0.0), "generator.floor is 0.0: give a number above 0, up to 1."),
@@ -129,6 +152,35 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         lambda: ReplayRecipe(Source.RANDOM, memory=5, per_minibatch=0),
         "replay.per_minibatch is 0: give 1 or more.",
     ),
+    *(
+        (
+            lambda source=source, choice=choice: ReplayRecipe(source, memory=int(source != "none"), choice=choice),
+            f"replay.choice has no effect: replay.source is {source}, not original; remove it.",
+        )
+        for source, choice in ((Source.NONE, Choice.RANDOM), (Source.GENERATED, Choice.HERDING), (Source.RANDOM, ALL))
+    ),
+    *(
+        (
+            lambda choice=choice: ReplayRecipe(Source.ORIGINAL, choice=choice, per_class=2),
+            f"replay.per_class is given, but replay.choice is {choice}: give random or herding.",
+        )
+        for choice in (Choice.REPLACED, ALL)
+    ),
+    (lambda: herded(per_class=0), "replay.per_class is 0: give 1 or more."),
+    (lambda: herded(), "replay.memory is 0: give 1 pattern or more, or source none."),
+    (
+        lambda: herded(memory=9, per_class=2),
+        "replay.memory and replay.per_class exclude one another: set memory to 0.",
+    ),
+    (
+        lambda: ReplayRecipe(Source.ORIGINAL, memory=9, choice=ALL),
+        "replay.memory has no effect: replay.choice is all; set it to 0.",
+    ),
+    (
+        lambda: ReplayRecipe(weighting=Weighting.EXPERIENCES),
+        "replay.weighting has no effect: replay.source is none; name a source or remove it.",
+    ),
+    (lambda: herded(memory=9, beside=True), "replay.beside is true: say how many with replay.per_minibatch."),
     (lambda: generator(0), "generator.epochs is 0: give 1 or more."),
     (lambda: GeneratorRecipe(first_iterations=0, iterations=5), "generator.first_iterations is 0: give 1 or more."),
     (lambda: GeneratorRecipe(first_iterations=5, iterations=-5), "generator.iterations is -5: give 1 or more."),
@@ -170,6 +222,8 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         )
         for share in (0, 16)
     ),
+    (lambda: OptimizerRecipe("lion"), "optimizer.kind is 'lion': give sgd or adam."),
+    (lambda: OptimizerRecipe(momentum=-0.1), "optimizer.momentum is -0.1: give a number from 0 to below 1."),
     (lambda: OptimizerRecipe(minibatch=0), "optimizer.minibatch is 0: give 1 or more."),
     (lambda: OptimizerRecipe(momentum=1.0), "optimizer.momentum is 1.0: give a number from 0 to below 1."),
     (lambda: OptimizerRecipe(weight_decay=-1.0), "optimizer.weight_decay is -1.0: give 0 or more."),
@@ -223,6 +277,14 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: ClassifierRecipe("resnet18", "layer3", weights=Weights("w", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))),
     lambda: Renorm(first_momentum=1.0, momentum=0.0, r_max=1.0, d_max=0.0),
     lambda: Phase(1, 0.0, 0.0),
+    lambda: Phase(None, 0.0, 0.0, iterations=1, decay=1.0, floor=1e-9),
+    lambda: stream(Scenario.DOMAINS, first_classes=2, classes=2, order=("1", "0")),
+    lambda: herded(per_class=1),
+    lambda: herded(memory=1, per_minibatch=1, beside=True, weighting=Weighting.EXPERIENCES),
+    lambda: ReplayRecipe(Source.ORIGINAL, choice=ALL),
+    lambda: OptimizerRecipe("adam", momentum=0.0),
+    # Beside a minibatch there is room for any number.
+    lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=32, beside=True)),
     lambda: ReplayRecipe(Source.ORIGINAL, memory=1, per_minibatch=1),
     lambda: generator(body="conv", width=1, latent_dim=1, minibatch=2, per_minibatch=1, beta=0.0, eta=0.0, lr=0.0),
     lambda: generator(epochs=None, first_iterations=1, iterations=1),
