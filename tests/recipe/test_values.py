@@ -10,7 +10,6 @@ from pieces import NO_REPLAY, NR_GD, NR_OD, generator, stream, study
 
 from negreplay.recipe import (
     Augment,
-    Choice,
     ClassifierRecipe,
     Front,
     GeneratorRecipe,
@@ -22,23 +21,13 @@ from negreplay.recipe import (
     OptimizerRecipe,
     Phase,
     Renorm,
-    ReplayRecipe,
     Scenario,
-    Source,
     StreamRecipe,
     SynapticIntelligence,
-    Weighting,
     Weights,
 )
 
 NOT_A_NUMBER = float("nan")
-
-ALL = Choice.ALL
-
-
-def herded(**fields) -> ReplayRecipe:
-    return ReplayRecipe(Source.ORIGINAL, choice=Choice.HERDING, **fields)
-
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: stream(first_classes=0), "stream.first_classes is 0: give 1 or more."),
@@ -139,48 +128,6 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: generator(optimizer="lion"), "generator.optimizer is 'lion': give adam or sgd."),
     (lambda: generator(silent=1.0), "generator.silent is 1.0: give a number from 0 to below 1."),
     (lambda: generator(floor=0.0), "generator.floor is 0.0: give a number above 0, up to 1."),
-    (
-        lambda: ReplayRecipe(memory=5),
-        "replay.memory is given, but replay.source is none: name a source or set it to 0.",
-    ),
-    (
-        lambda: ReplayRecipe(per_minibatch=14),
-        "replay.per_minibatch is given, but replay.source is none: name a source or remove it.",
-    ),
-    (lambda: ReplayRecipe(Source.RANDOM), "replay.memory is 0: give 1 pattern or more, or source none."),
-    (
-        lambda: ReplayRecipe(Source.RANDOM, memory=5, per_minibatch=0),
-        "replay.per_minibatch is 0: give 1 or more.",
-    ),
-    *(
-        (
-            lambda source=source, choice=choice: ReplayRecipe(source, memory=int(source != "none"), choice=choice),
-            f"replay.choice has no effect: replay.source is {source}, not original; remove it.",
-        )
-        for source, choice in ((Source.NONE, Choice.RANDOM), (Source.GENERATED, Choice.HERDING), (Source.RANDOM, ALL))
-    ),
-    *(
-        (
-            lambda choice=choice: ReplayRecipe(Source.ORIGINAL, choice=choice, per_class=2),
-            f"replay.per_class is given, but replay.choice is {choice}: give random or herding.",
-        )
-        for choice in (Choice.REPLACED, ALL)
-    ),
-    (lambda: herded(per_class=0), "replay.per_class is 0: give 1 or more."),
-    (lambda: herded(), "replay.memory is 0: give 1 pattern or more, or source none."),
-    (
-        lambda: herded(memory=9, per_class=2),
-        "replay.memory and replay.per_class exclude one another: set memory to 0.",
-    ),
-    (
-        lambda: ReplayRecipe(Source.ORIGINAL, memory=9, choice=ALL),
-        "replay.memory has no effect: replay.choice is all; set it to 0.",
-    ),
-    (
-        lambda: ReplayRecipe(weighting=Weighting.EXPERIENCES),
-        "replay.weighting has no effect: replay.source is none; name a source or remove it.",
-    ),
-    (lambda: herded(memory=9, beside=True), "replay.beside is true: say how many with replay.per_minibatch."),
     (lambda: generator(0), "generator.epochs is 0: give 1 or more."),
     (lambda: GeneratorRecipe(first_iterations=0, iterations=5), "generator.first_iterations is 0: give 1 or more."),
     (lambda: GeneratorRecipe(first_iterations=5, iterations=-5), "generator.iterations is -5: give 1 or more."),
@@ -279,13 +226,9 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: Phase(1, 0.0, 0.0),
     lambda: Phase(None, 0.0, 0.0, iterations=1, decay=1.0, floor=1e-9),
     lambda: stream(Scenario.DOMAINS, first_classes=2, classes=2, order=("1", "0")),
-    lambda: herded(per_class=1),
-    lambda: herded(memory=1, per_minibatch=1, beside=True, weighting=Weighting.EXPERIENCES),
-    lambda: ReplayRecipe(Source.ORIGINAL, choice=ALL),
     lambda: OptimizerRecipe("adam", momentum=0.0),
     # Beside a minibatch there is room for any number.
     lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=32, beside=True)),
-    lambda: ReplayRecipe(Source.ORIGINAL, memory=1, per_minibatch=1),
     lambda: generator(body="conv", width=1, latent_dim=1, minibatch=2, per_minibatch=1, beta=0.0, eta=0.0, lr=0.0),
     lambda: generator(epochs=None, first_iterations=1, iterations=1),
     lambda: OptimizerRecipe(minibatch=1, momentum=0.0, weight_decay=0.0),

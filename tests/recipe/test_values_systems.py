@@ -108,7 +108,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         for temperature in (0.0, -1.0, NOT_A_NUMBER, float("inf"))
     ),
     *(
-        (lambda name=name: DGR(**{name: 0}), f"learner.{name} is 0: give 1 or more.")
+        (lambda name=name: replace(DGR(), **{name: 0}), f"learner.{name} is 0: give 1 or more.")
         for name in ("replayed", "width", "latent_dim")
     ),
     (
@@ -137,7 +137,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     ),
     *(
         (
-            lambda learner=learner, name=name: untrained(learner, **{name: PHASE}),
+            lambda learner=learner, name=name: replace(untrained(learner), **{name: PHASE}),
             f"arm 'x': {name} has no effect: {learner.kind} trains nothing; remove it.",
         )
         for name in ("first", "following")
