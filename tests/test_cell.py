@@ -98,6 +98,15 @@ def test_a_front_that_learns_stores_nothing(tmp_path: Path):
     assert not (tmp_path / "latents").exists()
 
 
+def test_images_that_are_latents_themselves_are_not_stored_twice(study: Study, tmp_path: Path):
+    at_the_input = replace(study.recipes[0].classifier, replay_layer="input")
+    changed = replace(study, recipes=tuple(replace(recipe, classifier=at_the_input) for recipe in study.recipes[:1]))
+    (cell,) = cells(changed, tmp_path, "a", store=True)
+    assert not list(encode_cells([cell]))
+    assert len(learned(cell)) == 3
+    assert not (tmp_path / "latents").exists()
+
+
 def augmented(study: Study, augment: Augment) -> Study:
     """The same arms on images that are varied each time they are read."""
     stream = replace(study.recipes[0].stream, images=ImageRecipe(32, augment=augment))

@@ -102,7 +102,7 @@ def told(rows: list[Row], arm: str) -> list[Row]:
 
 
 def table(html: str) -> list[list[str]]:
-    """The results, line by line, as far as the page of these arms has them."""
+    """The results, line by line, cell by cell."""
     lines = html.split("<h2>Results</h2>")[1].split("</table>")[0].split("<tr")[1:]
     return [[words(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S)] for line in lines]
 

@@ -3,7 +3,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,7 +14,6 @@ from negreplay.streams.stream import (
     Stream,
     Tensors,
     View,
-    class_order,
     is_new_both,
     is_new_classes,
     is_new_instances,
@@ -190,40 +188,6 @@ def test_classes_arrive_in_a_given_order():
     for names, name in (("dba", "c"), ("dbace", "e")):
         with pytest.raises(UserError, match=rf"stream\.order and class '{name}': .*name every class of the data once"):
             new_classes(data, data, 2, 1, seed=0, names=names)
-
-
-def test_the_order_of_classes_is_drawn_by_the_seed_unless_names_give_it():
-    data = even(classes=5, each=1)
-    orders = [class_order(data, 1, seed, ()).tolist() for seed in range(4)]
-    assert orders == [np.random.RandomState(seed).permutation(5).tolist() for seed in range(4)]
-    assert class_order(data, 5, 3, [f"class {c}" for c in (4, 0, 3, 1, 2)]).tolist() == [4, 0, 3, 1, 2]
-    with pytest.raises(UserError, match=r"stream\.first_classes is 6, but the data has 5 classes: give 5 or fewer"):
-        class_order(data, 6, 0, ())
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_in_which_experience_a_class_arrives(seed: int):
-    data = even(classes=7, each=2)
-    stream = new_classes(data, data, first=3, classes=2, seed=seed)
-    arrivals = stream.arrivals()
-    assert arrivals is not None
-    assert [set((arrivals == k).nonzero().flatten().tolist()) for k in range(3)] == [set(e.classes) for e in stream]
-
-
-def test_a_class_that_never_comes_does_not_arrive():
-    data = labelled([0, 2, 0, 3], classes=5)
-    stream = Stream(data, data, [torch.tensor([1]), torch.tensor([2, 0, 3])])
-    arrivals = stream.arrivals()
-    assert arrivals is not None and arrivals.tolist() == [1, -1, 0, 1, -1]
-
-
-@pytest.mark.parametrize("scenario", ["new instances", "new both"])
-def test_where_classes_come_twice_they_have_no_one_arrival(scenario: str):
-    data = even(classes=4, each=3)
-    assert BUILDERS[scenario](data, data, 0).arrivals() is None
-    # Not even where it is one pattern of one class, in the last experience.
-    data = labelled([0, 1, 2, 0], classes=3)
-    assert Stream(data, data, [torch.tensor([row]) for row in range(4)]).arrivals() is None
 
 
 @dataclass
