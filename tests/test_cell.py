@@ -17,7 +17,7 @@ from negreplay.builders.streams import build_data
 from negreplay.cell import Cell, Clock, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
-from negreplay.recipe import Augment, ClassifierRecipe, ImageRecipe, Phase, Study
+from negreplay.recipe import Augment, ImageRecipe, Phase, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
 
@@ -196,8 +196,8 @@ def test_a_rehearsal_names_the_classes_and_leaves_nothing(study: Study, tmp_path
 
 def test_a_rehearsal_names_the_arm_that_cannot_be_built(tmp_path: Path):
     study = digits("no-replay", "nr-od")
-    coloured = replace(study.recipes[1], classifier=ClassifierRecipe("resnet20-32", "layer2"))
-    wrong = replace(study, recipes=(study.recipes[0], coloured))
+    large = replace(study.recipes[1], replay=replace(study.recipes[1].replay, memory=10**13))
+    wrong = replace(study, recipes=(study.recipes[0], large))
     with pytest.raises(UserError, match=re.escape("arm 'nr-od' cannot be built (")):
         rehearse(cells(wrong, tmp_path, "a", True))
 
