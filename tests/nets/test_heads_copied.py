@@ -70,10 +70,10 @@ def test_cwr_keeps_the_current_rows_as_they_are():
 
 
 def test_cwr_plus_subtracts_the_mean_of_the_current_rows_by_hand():
-    rows = torch.tensor([[9.0, 9.0, 9.0], [1.0, 2.0, 3.0], [7.0, 7.0, 7.0], [3.0, 3.0, 0.0], [5.0, 5.0, 5.0]])
+    rows = torch.tensor([[9.0, 9.0, 9.0], [1.0, 2.0, 3.0], [7.0, 7.0, 7.0], [3.0, 3.0, 6.0], [5.0, 5.0, 5.0]])
     head = taught(copied(plus=True), rows, 1, 3, 3, 3)
-    # However many patterns each has: (1 + 2 + 3 + 3 + 3 + 0) / 6 = 2.
-    assert head.kept.tolist() == [[0.0] * 3, [-1.0, 0.0, 1.0], [0.0] * 3, [1.0, 1.0, -2.0], [0.0] * 3]
+    # One mean of both rows, however many patterns each class has: (1 + 2 + 3 + 3 + 3 + 6) / 6 = 3.
+    assert head.kept.tolist() == [[0.0] * 3, [-2.0, -1.0, 0.0], [0.0] * 3, [0.0, 0.0, 3.0], [0.0] * 3]
 
 
 @PLUS
