@@ -17,7 +17,7 @@ from negreplay.builders.streams import build_data
 from negreplay.cell import Cell, Clock, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
-from negreplay.recipe import Augment, ClassifierRecipe, ImageRecipe, Phase, Study
+from negreplay.recipe import Augment, ImageRecipe, Phase, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
 
@@ -95,6 +95,15 @@ def test_without_weights_each_seed_has_a_front_of_its_own(tmp_path: Path):
 
 def test_a_front_that_learns_stores_nothing(tmp_path: Path):
     assert not list(encode_cells(cells(digits("nr-od"), tmp_path, "a", True)))
+    assert not (tmp_path / "latents").exists()
+
+
+def test_images_that_are_latents_themselves_are_not_stored_twice(study: Study, tmp_path: Path):
+    at_the_input = replace(study.recipes[0].classifier, replay_layer="input")
+    changed = replace(study, recipes=tuple(replace(recipe, classifier=at_the_input) for recipe in study.recipes[:1]))
+    (cell,) = cells(changed, tmp_path, "a", store=True)
+    assert not list(encode_cells([cell]))
+    assert len(learned(cell)) == 3
     assert not (tmp_path / "latents").exists()
 
 
@@ -187,8 +196,8 @@ def test_a_rehearsal_names_the_classes_and_leaves_nothing(study: Study, tmp_path
 
 def test_a_rehearsal_names_the_arm_that_cannot_be_built(tmp_path: Path):
     study = digits("no-replay", "nr-od")
-    coloured = replace(study.recipes[1], classifier=ClassifierRecipe("resnet20-32", "layer2"))
-    wrong = replace(study, recipes=(study.recipes[0], coloured))
+    large = replace(study.recipes[1], replay=replace(study.recipes[1].replay, memory=10**13))
+    wrong = replace(study, recipes=(study.recipes[0], large))
     with pytest.raises(UserError, match=re.escape("arm 'nr-od' cannot be built (")):
         rehearse(cells(wrong, tmp_path, "a", True))
 

@@ -146,6 +146,48 @@ def test_the_stepper_has_a_learning_rate_for_features_and_one_for_the_head():
     assert net.head.weight.item() == pytest.approx(0.21875)
 
 
+def test_adam_has_a_learning_rate_for_features_and_one_for_the_head():
+    net = Net()
+    recipe = OptimizerRecipe("adam", momentum=0.5, weight_decay=0.25)
+    optimizer = stepper(net, net.head, Phase(1, 0.1, 0.5), recipe, 0)
+    for gradient in (1.0, 0.0):
+        for p in net.parameters():
+            p.grad = torch.full_like(p, gradient)
+        optimizer.step()
+    for p, rate in ((net.back.weight, 0.1), (net.head.weight, 0.5)):
+        # A first step of Adam has the length of the rate. With decay the gradient was 1 + 0.25 * 2 = 1.5.
+        weight = 2.0 - rate
+        # Then it is 0.25 of the weight; its mean, with beta1 0.5, and that of its square, with beta2 0.999, are
+        # corrected for their start at zero.
+        now = 0.25 * weight
+        mean = (0.5 * 0.5 * 1.5 + 0.5 * now) / 0.75
+        square = (0.999 * 0.001 * 1.5**2 + 0.001 * now**2) / (1 - 0.999**2)
+        assert p.item() == pytest.approx(weight - rate * mean / math.sqrt(square), rel=1e-5)
+
+
+def test_adam_slows_down_and_decays_as_descent_does():
+    net, phase = Net(), Phase(5, 0.1, 0.5, decay_every=2, decay=0.1, floor=1 / 11)
+    optimizer = stepper(net, net.head, phase, OptimizerRecipe("adam"), 11)
+    factor, schedule = equation_16(11, 1 / 11), decaying(optimizer, phase, 1)
+    assert schedule is not None
+    rates = []
+    for _ in range(3):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    assert rates == [pytest.approx([0.1 * factor * slower, 0.5 * factor * slower]) for slower in (1, 1, 0.1)]
+
+
+def test_adam_leaves_alone_what_is_blocked():
+    net = Net()
+    with blocked(net.back):
+        optimizer = stepper(net, net.head, Phase(1, 0.0, 0.5), OptimizerRecipe("adam", weight_decay=0.0), 0)
+        net.head(net.back(torch.ones(1, 1))).sum().backward()
+        optimizer.step()
+    assert net.back.weight.item() == 2.0
+    assert net.head.weight.item() == pytest.approx(1.5)
+
+
 def test_the_stepper_leaves_out_what_does_not_learn():
     net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3)])
     front, back, head = net

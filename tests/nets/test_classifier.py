@@ -99,6 +99,27 @@ def test_mobilenet_is_cut_at_its_layers():
             torch.testing.assert_close(back(front(images)), expected, rtol=0, atol=0)
 
 
+def test_cut_at_the_input_images_are_their_own_latents():
+    """For any network, also one that cannot be traced or has a layer of that name."""
+    torch.manual_seed(0)
+    images = torch.rand(3, 3, 5, 5)
+    for net in (Residual().train(), nn.ModuleDict({"input": nn.Conv2d(3, 3, 1)})):
+        front, back = cut(net, "input")
+        assert back is net and not front.state_dict() and front(images) is images
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_at_the_input_all_of_the_network_learns(blocked):
+    torch.manual_seed(0)
+    net = Classifier(*cut(SmallNet(), "input"), PlainHead(256, 5, Mode.NEGATIVE), blocked=blocked).train()
+    images, replay = torch.rand(4, 1, 8, 8), torch.rand(3, 1, 8, 8)
+    logits = net(minibatch(images, encoded=False, replay=replay))
+    assert torch.equal(net.encode(images), images)
+    assert logits.equal(net.head(net.back(torch.cat([images, replay]))))
+    logits.sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
 def test_halves_share_parameters_names_and_mode_with_the_backbone():
     net = SmallNet()
     front, back = cut(net, "conv2")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from negreplay.nets.classifier import cut
+from negreplay.nets.classifier import cut, fingerprint
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
 from negreplay.nets.resnet import SHAPES, ResNet
 from negreplay.recipe import Renorm
@@ -145,3 +145,29 @@ def test_renormalised_it_computes_the_same_in_evaluation(name):
     assert not any(isinstance(module, nn.BatchNorm2d) for module in renormed.modules())
     assert sum(isinstance(module, BatchRenorm2d) for module in renormed.modules()) >= 20
     torch.testing.assert_close(renormed(images), net(images), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_only_the_last_block_goes_without_its_relu(name):
+    rectified, images = settled(name), torch.rand(2, 3, 32, 32)
+    net = ResNet(SHAPES[name], rectified=False).eval()
+    net.load_state_dict(rectified.state_dict())
+    *_, last = [n for n, _ in net.named_children() if n.startswith("layer")]
+    (front, back), (same, _) = (cut(one, last) for one in (net, rectified))
+    maps, expected = front(images), same(images)
+    # Up to the last ReLU both are one network, to the bit.
+    assert (maps < 0).any() and torch.equal(maps.relu(), expected)
+    features = net(images)
+    torch.testing.assert_close(features, maps.mean(dim=(2, 3)))
+    torch.testing.assert_close(back(maps), features, rtol=0, atol=0)
+    assert (features < 0).any() and (rectified(images) >= 0).all()
+
+
+@pytest.mark.xfail(strict=True, reason="`rectified` is an attribute that str(module) does not show")
+def test_a_front_without_its_last_relu_is_another_front():
+    """Its latents are others, and are stored under its fingerprint."""
+    fronts = []
+    for rectified in (True, False):
+        torch.manual_seed(0)
+        fronts.append(cut(ResNet(SHAPES["resnet20-32"], rectified=rectified), "layer3")[0])
+    assert fingerprint(fronts[0]) != fingerprint(fronts[1])

@@ -7,7 +7,8 @@ from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator
 from negreplay.optimize import Device, Step, blocked
 from negreplay.patterns import Memory, Patterns
-from negreplay.recipe import GeneratorRecipe
+from negreplay.recipe import Choice, GeneratorRecipe
+from negreplay.replay.exemplars import Exemplars
 from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
@@ -18,9 +19,25 @@ CLASSES, LATENT, MEMORY = 6, (32, 4, 4), 9
 SPEC = GeneratorRecipe(width=8, latent_dim=3, minibatch=8, first_iterations=3, iterations=2)
 CPU = Device()
 
-KINDS = pytest.mark.parametrize("kind", ["none", "original", "generated", "random"])
-REPLAYING = pytest.mark.parametrize("kind", ["original", "generated", "random"])
-ENCODED = pytest.mark.parametrize("encoded", [False, True], ids=["images", "latents"])
+NAMES = ("none", "original", "exemplars", "generated", "random")
+KINDS = pytest.mark.parametrize("kind", NAMES)
+REPLAYING = pytest.mark.parametrize("kind", NAMES[1:])
+NOT_ENCODED = pytest.mark.xfail(strict=True, raises=RuntimeError, reason="Exemplars.absorb does not encode images")
+
+
+def with_images(kinds: tuple[str, ...]) -> pytest.MarkDecorator:
+    """Each kind, with experiences of images and of latents."""
+    cases = [
+        pytest.param(
+            kind,
+            encoded,
+            id=f"{kind}-{'latents' if encoded else 'images'}",
+            marks=NOT_ENCODED if kind == "exemplars" and not encoded else (),
+        )
+        for kind in kinds
+        for encoded in (False, True)
+    ]
+    return pytest.mark.parametrize(("kind", "encoded"), cases)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -32,6 +49,8 @@ def make(kind: str, rng: torch.Generator, memory: int = MEMORY, weights: int = 0
     match kind:
         case "original":
             return Original(LATENT, memory, rng)
+        case "exemplars":
+            return Exemplars(torch.zeros(LATENT), CLASSES, memory, None, Choice.RANDOM, None, rng)
         case "generated":
             return Generated(Generator(LATENT, CLASSES, SPEC.latent_dim, SPEC.body, SPEC.width), memory, SPEC, CPU, rng)
         case "random":
@@ -54,9 +73,10 @@ def experiences(classifier: Classifier, encoded: bool = True, each: int = 5) -> 
 
 
 def recalled(source: ReplaySource) -> Patterns:
+    """All that is recalled, as it is when it is taken."""
     memory = source.recall()
-    assert isinstance(memory, Patterns)
-    return memory
+    rows = torch.arange(len(memory.y))
+    return memory if isinstance(memory, Patterns) else Patterns(memory.take(rows, seeded()), memory.y)
 
 
 def absorb(source: ReplaySource, classifier: Classifier, experience, memory: Memory | None = None) -> list[Step]:

@@ -2,7 +2,20 @@
 
 import pytest
 import torch
-from sources import CLASSES, ENCODED, KINDS, LATENT, REPLAYING, absorb, equal, experiences, make, recalled, seeded
+from sources import (
+    CLASSES,
+    KINDS,
+    LATENT,
+    NAMES,
+    REPLAYING,
+    absorb,
+    equal,
+    experiences,
+    make,
+    recalled,
+    seeded,
+    with_images,
+)
 from states import same, state_of
 
 from negreplay.patterns import Patterns, nothing
@@ -16,8 +29,7 @@ def test_nothing_is_recalled_before_the_first_experience(kind):
     assert memory.counts(CLASSES).tolist() == [0] * CLASSES
 
 
-@REPLAYING
-@ENCODED
+@with_images(NAMES[1:])
 def test_recalled_are_latents_of_classes_seen(kind, encoded, classifier):
     source = make(kind, seeded(), memory=40)
     for k, experience in enumerate(stream := experiences(classifier, encoded, each=12)):
@@ -38,8 +50,10 @@ def test_nothing_stays_nothing_without_a_source(classifier):
 @pytest.mark.parametrize(
     ("kind", "sizes"),
     # Of R = 9, the first experience (10 patterns) fills the memory of original data; 20 are not filled by its 10,
-    # by 20 / 2 = 10 patterns of which the second has 5, by 20 / 3 = 6.67 of which the third has 5: full.
-    [("original", {9: [9, 9, 9, 9], 20: [10, 15, 20, 20]})]
+    # by 20 / 2 = 10 patterns of which the second has 5, by 20 / 3 = 6.67 of which the third has 5: full. Of exemplars
+    # 9 are 2 * 4, 3 * 3 twice, and 4 * 2; 20 are 10 of each of two classes that have 5; 6 of each of three, of which
+    # class 0 alone has so many when it has come again; and 4 * 5.
+    [("original", {9: [9, 9, 9, 9], 20: [10, 15, 20, 20]}), ("exemplars", {9: [8, 9, 9, 8], 20: [10, 15, 16, 20]})]
     + [(kind, {9: [9, 9, 9, 9], 20: [20, 20, 20, 20]}) for kind in ("generated", "random")],
 )
 def test_memory_has_its_size_once_it_can_be_filled(kind, sizes, classifier):
@@ -51,8 +65,7 @@ def test_memory_has_its_size_once_it_can_be_filled(kind, sizes, classifier):
         assert found == expected
 
 
-@KINDS
-@ENCODED
+@with_images(NAMES)
 def test_absorbing_leaves_the_classifier_as_it_was(kind, encoded, classifier):
     classifier.train()
     source, before = make(kind, seeded()), state_of(classifier)
@@ -72,8 +85,7 @@ def test_recalling_changes_no_state(kind, classifier):
         assert same(state_of(source), before)
 
 
-@REPLAYING
-@ENCODED
+@with_images(NAMES[1:])
 def test_the_same_seed_recalls_the_same(kind, encoded, classifier):
     runs = []
     for seed in (1, 1, 2):
@@ -121,6 +133,8 @@ def test_a_source_goes_on_from_its_state(kind, classifier):
         ("none", 0),
         # 9 latents of 32 * 4 * 4 = 512 numbers, 9 labels of 8 bytes and two counters.
         ("original", 9 * 512 * 4 + 9 * 8 + 2 * 8),
+        # The same, with one counter, and one for each of 6 classes.
+        ("exemplars", 9 * 512 * 4 + 9 * 8 + 8 + 6 * 8),
         # Which of 6 classes were seen, and one number.
         ("random", 6 + 4),
         # Encoder: 512 to 8 to 8 to 2 * 3. Decoder: 3 + 6 to 8 to 8 to 512. Each with biases, each of the four hidden

@@ -79,6 +79,32 @@ def test_summary_over_two_seeds():
     assert summary.per_class == (0.5, 0.8, 0.5)
 
 
+def aware(run: list[Row], *shares: float | None) -> list[Row]:
+    return [replace(row, task_aware=share) for row, share in zip(run, shares, strict=True)]
+
+
+def test_task_aware_accuracy_over_two_seeds():
+    other = [replace(row, seed=1) for row in RUN]
+    rows = [*aware(RUN, 1.0, 0.8, 0.6), *aware(other, 1.0, 0.9, 0.8)]
+    (summary,) = summarise(rows, study("a"))
+    check(summary.final_task_aware, 0.7, 0.1 * 2**0.5)
+    check(summary.average_task_aware, 0.85, 0.05 * 2**0.5)
+
+
+def test_task_aware_accuracy_is_known_of_an_arm_or_not():
+    rows = [*aware(RUN, 0.0, 0.0, 0.0), *(replace(row, arm="b") for row in RUN)]
+    known, unknown = summarise(rows, study("a", "b", seeds=(0,)))
+    assert known.final_task_aware == known.average_task_aware == Spread(0.0, None)
+    assert unknown.final_task_aware is unknown.average_task_aware is None
+
+
+def test_an_unfinished_seed_enters_no_task_aware_accuracy():
+    other = [replace(row, seed=1) for row in RUN[:2]]
+    (summary,) = summarise([*aware(RUN, 1.0, 0.8, 0.6), *aware(other, 0.1, 0.1)], study("a"))
+    assert summary.final_task_aware == Spread(0.6, None)
+    assert summary.average_task_aware and summary.average_task_aware.mean == pytest.approx(0.8)
+
+
 def test_one_seed_has_no_deviation():
     (summary,) = summarise(RUN, study("a", seeds=(0,)))
     assert summary.final_whole == Spread(0.6, None)

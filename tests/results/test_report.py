@@ -96,6 +96,43 @@ def test_an_incomplete_run_says_so(tmp_path: Path):
     assert "NR-GD incomplete" in text
 
 
+def told(rows: list[Row], arm: str) -> list[Row]:
+    """Of an arm, the task-aware accuracy: 0.8, and 0.01 more for each seed."""
+    return [replace(row, task_aware=0.8 + 0.01 * row.seed) if row.arm == arm else row for row in rows]
+
+
+def table(html: str) -> list[list[str]]:
+    """The results, line by line, cell by cell."""
+    lines = html.split("<h2>Results</h2>")[1].split("</table>")[0].split("<tr")[1:]
+    return [[words(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S)] for line in lines]
+
+
+def test_task_aware_accuracy_has_a_column_where_it_is_known_of_any_arm(tmp_path: Path):
+    study = six_arms()
+    html = page(tmp_path, study, told(rows_of(study, 9, 50), "nr-od"))
+    heads, parts, *arms = table(html)
+    assert heads[1] == "Final accuracy" and parts[:4] == ["whole", "growing", "task-aware", "whole"]
+    shown = {line[0].split()[0]: line[1:4] for line in arms}
+    assert shown["NR-OD"] == ["70.00 ± 1.00", "70.00 ± 1.00", "81.00 ± 1.00"]
+    assert shown["NR-GD"] == ["69.00 ± 1.00", "69.00 ± 1.00", "—"]
+    assert "Task-aware: the growing test set where it is told" in words(html)
+
+
+def test_task_aware_accuracy_has_no_column_where_it_is_known_of_none(full: str):
+    assert "task-aware" not in full.lower()
+    _, parts, *_ = table(full)
+    assert parts[:3] == ["whole", "growing", "whole"]
+
+
+@pytest.mark.parametrize("arm", ["none", "nr-od"])
+def test_each_line_of_the_results_has_a_cell_under_every_heading(arm: str, tmp_path: Path):
+    study = six_arms()
+    html = page(tmp_path, study, told(rows_of(study, 9, 50), arm))
+    first = html.split("<h2>Results</h2>")[1].split("</tr>")[0]
+    width = sum(int(span or 1) for span in re.findall(r'<th(?: rowspan="2")?(?: colspan="(\d)")?[ >]', first))
+    assert [len(line) for line in table(html)[2:]] == [width] * 6
+
+
 def test_one_seed_has_neither_band_nor_deviation(tmp_path: Path):
     study = six_arms("digits", seeds=(0,))
     html = page(tmp_path, study, rows_of(study, 5, 10))

@@ -13,8 +13,12 @@ from negreplay.results.metrics import Row, Spread, summarise
 from negreplay.results.table import COLUMNS, percent, read_rows, terminal_table, title, write_rows
 
 ROW = Row("nr-gd", 0, 0, 2, 1, 0.1 + 0.2, 1 / 3, (2 / 3, None, 1e-17), 1.5, 0.0, 0.25, 2**40, 7)
-ROWS = [ROW, replace(ROW, experience=1, per_class=(0.1, 0.2, 0.3)), replace(ROW, arm='ünï "x", y\nz')]
-GOOD = "nr-gd,0,0,2,1,0.3,0.5,0.6 -,1.5,0.0,0.25,5,7"
+ROWS = [
+    ROW,
+    replace(ROW, experience=1, per_class=(0.1, 0.2, 0.3), task_aware=2 / 3),
+    replace(ROW, arm='ünï "x", y\nz', task_aware=0.0),
+]
+GOOD = "nr-gd,0,0,2,1,0.3,0.5,0.6 -,1.5,0.0,0.25,5,7,0.75"
 
 
 def write(folder: Path, *lines: str) -> Path:
@@ -26,6 +30,15 @@ def write(folder: Path, *lines: str) -> Path:
 def test_round_trip_is_exact(tmp_path: Path):
     write_rows(tmp_path / "results.csv", ROWS)
     assert read_rows(tmp_path / "results.csv") == ROWS
+
+
+def test_task_aware_accuracy_is_the_last_column_and_a_dash_where_it_is_not_known(tmp_path: Path):
+    write_rows(tmp_path / "results.csv", [replace(ROW, task_aware=0.5), replace(ROW, seed=1)])
+    header, known, unknown = (tmp_path / "results.csv").read_text().splitlines()
+    assert header.endswith(",peak_bytes,task_aware")
+    assert known.endswith(",7,0.5") and unknown.endswith(",7,-")
+    at_the_edges = write(tmp_path, *(GOOD.replace("0,0,2", f"{i},0,2").replace("0.75", t) for i, t in enumerate("01-")))
+    assert [row.task_aware for row in read_rows(at_the_edges)] == [0.0, 1.0, None]
 
 
 def test_numpy_numbers_are_written_as_numbers(tmp_path: Path):
@@ -59,11 +72,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("nr-gd,0,0,2,1,0.3", "line 3: it has 6 values for 13 columns"),
+        ("nr-gd,0,0,2,1,0.3", "line 3: it has 6 values for 14 columns"),
         (GOOD.replace("0.3", "half"), "line 3: whole is 'half'"),
         (GOOD.replace("0.3", "nan"), "line 3: whole is 'nan'"),
         (GOOD.replace("0.3", "30"), "line 3: whole is '30'"),
         (GOOD.replace("0.6 -", "0.6 ?"), "line 3: per_class is '0.6 ?'"),
+        (GOOD.replace("0.75", "75"), "line 3: task_aware is '75'"),
+        (GOOD.replace("0.75", "1.0000001"), "line 3: task_aware is '1.0000001'"),
+        (GOOD.replace("0.75", "-0.75"), "line 3: task_aware is '-0.75'"),
+        (GOOD.replace("0.75", "nan"), "line 3: task_aware is 'nan'"),
+        (GOOD.replace("0.75", "None"), "line 3: task_aware is 'None'"),
+        (GOOD.replace("0.75", ""), "line 3: task_aware is ''"),
         (GOOD.replace("nr-gd,0,0", "nr-gd,0,2"), "line 3: experience is 2 of 2"),
         (GOOD.replace("nr-gd,0,0", "nr-gd,-1,0"), "line 3: seed is '-1'"),
         (GOOD, "line 3: its arm, seed and experience stand on an earlier line too"),

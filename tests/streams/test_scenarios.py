@@ -61,8 +61,8 @@ def place() -> Iterator[Path]:
 
 @st.composite
 def scenarios(draw: st.DrawFn, classes: int) -> dict[str, Any]:
-    """Fields of a `StreamRecipe`: any scenario, some classes first and some later, and parts."""
-    scenario = draw(st.sampled_from(Scenario))
+    """Fields of a `StreamRecipe`: any scenario of the paper's, some classes first and some later, and parts."""
+    scenario = draw(st.sampled_from(list(PREDICATES)))
     first = draw(st.integers(1, classes - 1))
     step = draw(st.integers(1, classes - first))
     parts = 1 if scenario is Scenario.NC else draw(st.integers(2, 3))
@@ -138,3 +138,14 @@ def test_classes_arrive_in_the_order_that_a_recipe_gives(place: Path):
     train, test = build_data(recipe, place)
     stream = build_stream(recipe, train, test, seed=0)
     assert [stream.names[experience.classes[0]] for experience in stream] == list(names)
+
+
+def test_domains_have_as_many_labels_as_an_experience_has_classes(place: Path):
+    names = tuple("3091254867")
+    recipe = StreamRecipe("mnist", Scenario.DOMAINS, 5, 5, order=names)
+    train, test = build_data(recipe, place)
+    stream = build_stream(recipe, train, test, seed=0)
+    assert [experience.classes for experience in stream] == [(0, 1, 2, 3, 4)] * 2
+    assert len(stream.growing_test(0)) == len(test.labels)
+    for labels, placed in ((train.labels, stream.train.labels), (test.labels, stream.test.labels)):
+        assert placed.tolist() == [names.index(train.names[c]) % 5 for c in labels.tolist()]

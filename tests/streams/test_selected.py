@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from negreplay.streams.selected import by_arrival, every, renumbered
-from negreplay.streams.stream import Data, Tensors, new_both, new_classes
+from negreplay.errors import UserError
+from negreplay.streams.selected import by_arrival, every, new_domains, renumbered
+from negreplay.streams.stream import Data, Tensors, is_new_instances, new_both, new_classes
 
 
 def data(labels: list[int]) -> Tensors:
@@ -69,6 +70,46 @@ def test_by_arrival_where_classes_come_again():
     for experience in by_arrival(stream):
         seen += [c for c in experience.classes if c not in seen]
     assert seen == list(range(5))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_domains_are_the_experiences_of_new_classes_with_places_for_labels(seed: int):
+    train, test = plain(4, 6), plain(3, 6)
+    domains, classes = new_domains(train, test, 2, seed), new_classes(train, test, 2, 2, seed)
+    order = np.random.RandomState(seed).permutation(6)
+    place = {int(c): i % 2 for i, c in enumerate(order)}
+    assert len(domains) == 3 and domains.names == domains.test.names == ("place 1", "place 2")
+    for experience, before in zip(domains, classes, strict=True):
+        assert torch.equal(experience.data.rows, before.data.rows)
+        assert experience.classes == (0, 1) and experience.counts.tolist() == [4, 4]
+        assert experience.data.labels.tolist() == [place[c] for c in before.data.labels.tolist()]
+        assert torch.equal(domains.train.read(experience.data.rows), train.read(experience.data.rows))
+    assert domains.test.labels.tolist() == [place[c] for c in test.labels.tolist()]
+    assert is_new_instances(domains) and len(domains.growing_test(0)) == len(domains.whole_test) == 18
+
+
+def test_the_order_of_domains_can_be_given():
+    names = ("class 2", "class 0", "class 3", "class 1")
+    stream = new_domains(plain(1, 4), plain(1, 4), 2, seed=0, names=names)
+    assert [set(experience.data.rows.tolist()) for experience in stream] == [{2, 0}, {3, 1}]
+    # 2 and 3 are the first of their domains.
+    assert stream.train.labels.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("classes", [4, 5])
+def test_domains_have_equally_many_classes(classes: int):
+    with pytest.raises(UserError, match=rf"stream\.classes is {classes}: in new-domains give a divisor of 6\.$"):
+        new_domains(plain(2, 6), plain(2, 6), classes, seed=0)
+    with pytest.raises(UserError, match="first_classes is 7, but the data has 6 classes: give 6 or fewer"):
+        new_domains(plain(2, 6), plain(2, 6), 7, seed=0)
+    assert len(new_domains(plain(2, 6), plain(2, 6), 6, seed=0)) == 1
+
+
+def test_domains_are_other_content_for_their_labels_but_the_same_images():
+    train, test = data([0, 1, 2]), plain(1, 3)
+    stream = new_domains(train, test, 1, seed=0)
+    assert stream.train.fingerprint != train.fingerprint and not stream.train.encoded and not stream.train.augmented
+    assert torch.equal(stream.train.read(torch.tensor([2, 0])), train.read(torch.tensor([2, 0])))
 
 
 FIRST = {1993: [54, 7, 894, 512, 126], 60: [724, 958, 241, 541, 178], 827: [30, 564, 890, 454, 152]}

@@ -1,0 +1,244 @@
+"""Every value that a system refuses, with its sentence; what a system needs, and what it cannot use."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pieces import NO_REPLAY, generator
+
+from negreplay.recipe import (
+    DGR,
+    EEIL,
+    EWC,
+    IL2M,
+    LUCIR,
+    SLDA,
+    BiC,
+    Choice,
+    HeadKind,
+    ICaRL,
+    LatentReplay,
+    LearnerRecipe,
+    LwF,
+    LwM,
+    Mean,
+    Mode,
+    NearestMean,
+    OptimizerRecipe,
+    Outputs,
+    Phase,
+    Recipe,
+    ReplayRecipe,
+    RWalk,
+    Source,
+    SynapticIntelligence,
+    Weighting,
+)
+
+NOT_A_NUMBER = float("nan")
+PHASE = Phase(1, 0.1, 0.1)
+HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 20, choice=Choice.HERDING)
+DRAWN = replace(HERDED, choice=Choice.RANDOM)
+REPLACED = replace(HERDED, choice=Choice.REPLACED)
+ALL = replace(HERDED, memory=0, choice=Choice.ALL)
+NOISE = ReplayRecipe(Source.RANDOM, Mode.POSITIVE, 20)
+NEEDING = (ICaRL(), EEIL(PHASE), LUCIR(), IL2M(), BiC())
+OPTIONAL = (LwF(), LwM("conv3"))
+UNTRAINED = (NearestMean(), SLDA())
+
+
+def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None, **fields) -> Recipe:
+    return replace(NO_REPLAY, name="x", learner=learner, replay=replay or ReplayRecipe(), **fields)
+
+
+def untrained(learner: LearnerRecipe, replay: ReplayRecipe | None = None, **fields) -> Recipe:
+    return Recipe(
+        "x", NO_REPLAY.stream, NO_REPLAY.classifier, learner=learner, replay=replay or ReplayRecipe(), **fields
+    )
+
+
+WRONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: SynapticIntelligence(1.0, damping=0.0), "penalty.damping is 0.0: give a number above 0."),
+    (lambda: EWC(-1.0), "penalty.strength is -1.0: give 0 or more."),
+    (lambda: EWC(1.0, patterns=0), "penalty.patterns is 0: give 1 or more."),
+    (lambda: EWC(1.0, decay=1.5), "penalty.decay is 1.5: give a number from 0 to 1."),
+    (lambda: EWC(1.0, decay=-0.5), "penalty.decay is -0.5: give a number from 0 to 1."),
+    (lambda: EWC(1.0, decay=NOT_A_NUMBER), "penalty.decay is nan: give a number from 0 to 1."),
+    (lambda: RWalk(-1.0), "penalty.strength is -1.0: give 0 or more."),
+    (lambda: RWalk(1.0, every=0), "penalty.every is 0: give 1 or more."),
+    (lambda: RWalk(1.0, decay=0.0), "penalty.decay is 0.0: give a number above 0, up to 1."),
+    (lambda: RWalk(1.0, decay=1.5), "penalty.decay is 1.5: give a number above 0, up to 1."),
+    *(
+        (
+            lambda head=head: LatentReplay(head, Mean.GLOBAL),
+            f"learner.mean has no effect with head {head}: remove it.",
+        )
+        for head in (HeadKind.CWR, HeadKind.CWR_PLUS, HeadKind.PLAIN)
+    ),
+    *(
+        (
+            lambda head=head, outputs=outputs: LatentReplay(head, outputs=outputs),
+            f"learner.outputs has no effect with head {head}: remove it, or take the plain head.",
+        )
+        for head, outputs in zip(list(HeadKind)[:3], (Outputs.SEEN, Outputs.CURRENT, Outputs.OWN), strict=True)
+    ),
+    (lambda: LwF(strength=-1.0), "learner.strength is -1.0: give 0 or more."),
+    (
+        lambda: LwF(outputs=Outputs.CURRENT),
+        "learner.outputs is current: LwF also trains the old ones; give all, seen or own-experience.",
+    ),
+    (lambda: LwM("conv3", strength=NOT_A_NUMBER), "learner.strength is nan: give 0 or more."),
+    (lambda: LwM("conv3", attention=-1.0), "learner.attention is -1.0: give 0 or more."),
+    (lambda: EEIL(PHASE, noise=-1.0), "learner.noise is -1.0: give 0 or more."),
+    (lambda: LUCIR(strength=-1.0), "learner.strength is -1.0: give 0 or more."),
+    (lambda: LUCIR(margin=-1.0), "learner.margin is -1.0: give 0 or more."),
+    (lambda: LUCIR(negatives=0), "learner.negatives is 0: give 1 or more."),
+    (lambda: BiC(lr=-1.0), "learner.lr is -1.0: give 0 or more."),
+    (lambda: BiC(epochs=0), "learner.epochs is 0: give 1 or more."),
+    (lambda: BiC(validation=0.0), "learner.validation is 0.0: give a number between 0 and 1."),
+    (lambda: BiC(validation=1.0), "learner.validation is 1.0: give a number between 0 and 1."),
+    *(
+        (
+            lambda make=make, temperature=temperature: make(temperature=temperature),
+            f"learner.temperature is {temperature}: give a number above 0.",
+        )
+        for make in (LwF, lambda **fields: LwM("conv3", **fields), lambda **fields: EEIL(PHASE, **fields), BiC, DGR)
+        for temperature in (0.0, -1.0, NOT_A_NUMBER, float("inf"))
+    ),
+    *(
+        (lambda name=name: replace(DGR(), **{name: 0}), f"learner.{name} is 0: give 1 or more.")
+        for name in ("replayed", "width", "latent_dim")
+    ),
+    (
+        lambda: DGR(temperature=3.0),
+        "learner.temperature has no effect: learner.distil is false; remove it.",
+    ),
+    (
+        lambda: DGR(outputs=Outputs.CURRENT),
+        "learner.outputs is current: DGR also trains the old ones; give all, seen or own-experience.",
+    ),
+    (lambda: SLDA(0.0), "learner.shrinkage is 0.0: give a number above 0, up to 1."),
+    (lambda: SLDA(1.5), "learner.shrinkage is 1.5: give a number above 0, up to 1."),
+    # What a system needs, in an arm.
+    *(
+        (
+            lambda name=name, learner=learner, replay=replay: arm(learner, replay, **{name: None}),
+            f"arm 'x': {name} is missing: say how long and how fast experiences are learned.",
+        )
+        for name in ("first", "following")
+        for learner, replay in (
+            (LatentReplay(), None),
+            (LwF(), None),
+            (DGR(), None),
+            *((one, HERDED) for one in NEEDING),
+        )
+    ),
+    *(
+        (
+            lambda learner=learner, name=name: replace(untrained(learner), **{name: PHASE}),
+            f"arm 'x': {name} has no effect: {learner.kind} trains nothing; remove it.",
+        )
+        for name in ("first", "following")
+        for learner in UNTRAINED
+    ),
+    *(
+        (
+            lambda learner=learner: untrained(learner, optimizer=OptimizerRecipe(minibatch=4)),
+            f"arm 'x': optimizer has no effect: {learner.kind} trains nothing; remove it.",
+        )
+        for learner in UNTRAINED
+    ),
+    *(
+        (
+            lambda learner=learner, replay=replay: arm(learner, replay),
+            f"arm 'x': {learner.kind} needs exemplars: replay.source original, choice herding.",
+        )
+        for learner in NEEDING
+        for replay in (None, REPLACED, ALL, NOISE)
+    ),
+    *(
+        (
+            lambda learner=learner, replay=replay: arm(learner, replay),
+            f"arm 'x': {learner.kind} replays exemplars: source original, mode positive, choice random or herding.",
+        )
+        for learner, replay in (
+            *((one, replace(HERDED, mode=Mode.NEGATIVE)) for one in (*NEEDING, *OPTIONAL)),
+            *((one, replay) for one in OPTIONAL for replay in (REPLACED, ALL, NOISE)),
+        )
+    ),
+    *(
+        (
+            lambda learner=learner: arm(learner, replace(HERDED, weighting=Weighting.EXPERIENCES)),
+            f"arm 'x': replay.weighting has no effect on {learner.kind}: remove it.",
+        )
+        for learner in (*NEEDING, *OPTIONAL)
+    ),
+    *(
+        (
+            lambda make=make, learner=learner, replay=replay: make(learner, replay),
+            f"arm 'x': replay has no effect on {learner.kind}: remove it.",
+        )
+        for make, learner in ((arm, DGR()), *((untrained, one) for one in UNTRAINED))
+        for replay in (HERDED, NOISE, ReplayRecipe(mode=Mode.POSITIVE))
+    ),
+    (
+        lambda: arm(LwF(), replace(NOISE, source=Source.GENERATED), generator=generator()),
+        "arm 'x': lwf replays exemplars: source original, mode positive, choice random or herding.",
+    ),
+    (
+        lambda: arm(LatentReplay(HeadKind.PLAIN, outputs=Outputs.CURRENT), HERDED),
+        "arm 'x': learner.outputs is current: replayed patterns have no output then; set source none.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), WRONG, ids=[sentence for _, sentence in WRONG])
+def test_a_wrong_value_of_a_system_is_told_in_a_sentence_that_names_the_field(make, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        make()
+
+
+RIGHT: list[Callable[[], Any]] = [
+    lambda: SynapticIntelligence(0.0, clip=0.0, multiplier=0.0, damping=1e-12),
+    lambda: EWC(0.0, decay=0.0, patterns=1),
+    lambda: EWC(0.0, decay=1.0),
+    lambda: RWalk(0.0, decay=1.0, every=1),
+    lambda: LwF(0.0, 1e-3, Weighting.EXPERIENCES, Outputs.OWN),
+    lambda: LwF(outputs=Outputs.ALL),
+    lambda: LwM("conv3", 0.0, 0.0, 1e-3),
+    lambda: EEIL(PHASE, 1e-3, 0.0),
+    lambda: LUCIR(0.0, 0.0, 1),
+    lambda: BiC(1e-3, 1e-9, 1, 0.0),
+    lambda: BiC(validation=0.999),
+    lambda: DGR(1, width=1, latent_dim=1, outputs=Outputs.OWN),
+    lambda: DGR(distil=True, temperature=1e-3, outputs=Outputs.ALL),
+    lambda: SLDA(1.0),
+    *(lambda head=head: arm(LatentReplay(head)) for head in HeadKind),
+    *(lambda outputs=outputs: arm(LatentReplay(HeadKind.PLAIN, outputs=outputs)) for outputs in Outputs),
+    *(lambda learner=learner: arm(learner) for learner in (*OPTIONAL, DGR())),
+    *(lambda learner=learner: arm(learner, HERDED) for learner in (*OPTIONAL, *NEEDING)),
+    *(lambda learner=learner: arm(learner, DRAWN) for learner in (*OPTIONAL, *NEEDING)),
+    *(lambda learner=learner: untrained(learner) for learner in UNTRAINED),
+    *(lambda replay=replay: arm(LatentReplay(HeadKind.PLAIN), replay) for replay in (REPLACED, ALL, DRAWN, NOISE)),
+    lambda: arm(LatentReplay(), replace(HERDED, mode=Mode.NEGATIVE, weighting=Weighting.EXPERIENCES)),
+]
+
+
+@pytest.mark.parametrize("make", RIGHT)
+def test_values_of_systems_at_the_edge_are_right(make):
+    assert make() == make()
+
+
+@pytest.mark.parametrize("replay", [None, REPLACED, ALL, HERDED, NOISE])
+def test_who_keeps_training_data(replay: ReplayRecipe | None):
+    keeps = replay is not None and replay.source is Source.ORIGINAL
+    assert arm(LatentReplay(HeadKind.PLAIN), replay).keeps_data == keeps
+
+
+def test_every_system_has_a_kind_of_its_own():
+    learners = (LatentReplay(), *OPTIONAL, *NEEDING, DGR(), *UNTRAINED)
+    penalties = (SynapticIntelligence(1.0), EWC(1.0), RWalk(1.0))
+    for some in (learners, penalties):
+        assert len({one.kind for one in some}) == len(some)

@@ -1,0 +1,106 @@
+"""What is measured after an experience: on all classes, and where the experience of each test pattern is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import digits
+from torch import Tensor, nn
+
+from negreplay import cell
+from negreplay.cell import Cell, Clock, Places, evaluate, learn_cell
+from negreplay.checkpoint import read_position
+from negreplay.learners.learner import Learner
+from negreplay.optimize import Device, Step
+from negreplay.streams.selected import new_domains
+from negreplay.streams.stream import Experience, Stream, Tensors
+
+SCORES = torch.tensor(
+    [
+        # Class 0, taken for 1; beside 2 alone it is right.
+        [1.0, 5.0, 0.0, 0.0],
+        # Class 2, taken for 3; beside 0 alone it is taken for that.
+        [3.0, 0.0, 2.0, 9.0],
+        # Class 1, right at any rate.
+        [0.0, 4.0, 3.0, 1.0],
+        # Class 3, taken for 0; beside 1 alone it is right, though both have low scores.
+        [9.0, -1.0, 0.0, -0.5],
+        # Class 2, right at any rate.
+        [0.0, 0.0, 7.0, 1.0],
+    ]
+)
+TEST = Tensors(SCORES, torch.tensor([0, 2, 1, 3, 2]), tuple("abcd"), "test")
+TRAIN = Tensors(torch.zeros(8, 4), torch.tensor([2, 0, 3, 1, 2, 0, 3, 1]), tuple("abcd"), "train")
+
+
+class Oracle(Learner):
+    """Has no parts and learns nothing: a pattern is the scores that it gives, of the classes seen."""
+
+    kept: Tensor
+
+    def __init__(self, seen: Tensor) -> None:
+        nn.Module.__init__(self)
+        self.device, self.seen = Device(), seen
+        self.register_buffer("kept", torch.zeros(3, dtype=torch.uint8))
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        raise NotImplementedError
+
+    def predict(self, inputs: Tensor, encoded: bool = False) -> Tensor:
+        return inputs.masked_fill(~torch.isin(torch.arange(4), self.seen), -torch.inf)
+
+
+def measured(stream: Stream, index: int, folder: Path):
+    recipe = digits("no-replay").recipes[0]
+    place = Cell(recipe, 7, folder / "x", Places(folder, folder, None))
+    return evaluate(Oracle(stream.seen(index)), stream, place, index, Clock())
+
+
+def in_two_experiences() -> Stream:
+    """Classes 0 and 2, then 1 and 3."""
+    return Stream(TRAIN, TEST, [torch.tensor([0, 1, 4, 5]), torch.tensor([2, 3, 6, 7])])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 250])
+def test_accuracy_by_hand(at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cell, "EVALUATED_AT_ONCE", at_once)
+    stream = in_two_experiences()
+    first, second = (measured(stream, index, tmp_path) for index in (0, 1))
+    assert (second.whole, second.growing, second.task_aware) == (2 / 5, 2 / 5, 4 / 5)
+    assert second.per_class == (0.0, 1.0, 0.5, 0.0)
+    # Of the first experience there are three patterns, of which only the first 2 is taken for 0.
+    assert (first.whole, first.growing, first.task_aware) == (2 / 5, 2 / 3, 2 / 3)
+    assert first.per_class == (1.0, None, 0.5, None)
+    assert (second.arm, second.seed, second.experience, second.experiences) == ("no-replay", 7, 1, 2)
+    assert (first.classes_seen, second.classes_seen, second.kept_bytes) == (2, 4, 3)
+
+
+def test_where_each_class_comes_alone_it_is_told(tmp_path: Path):
+    stream = Stream(TRAIN, TEST, [(TRAIN.labels == c).nonzero().flatten() for c in (3, 0, 1, 2)])
+    assert measured(stream, 3, tmp_path).task_aware == 1.0
+
+
+def test_where_all_come_together_nothing_is_told(tmp_path: Path):
+    row = measured(Stream(TRAIN, TEST, [torch.arange(8)]), 0, tmp_path)
+    assert row.task_aware == row.growing == 2 / 5
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_where_classes_come_twice_no_experience_can_be_told(index: int, tmp_path: Path):
+    """Neither is it before they have: in every row of a run it is known, or in none."""
+    again = Stream(TRAIN, TEST, [torch.tensor([0, 1, 4, 5]), torch.tensor([2, 3, 6, 7]), torch.tensor([1])])
+    row = measured(again, index, tmp_path)
+    assert row.task_aware is None
+    assert row.growing == measured(in_two_experiences(), index, tmp_path).growing
+    assert measured(new_domains(TRAIN, TEST, 2, seed=0), index, tmp_path).task_aware is None
+
+
+def test_a_run_of_new_classes_has_task_aware_accuracy_and_keeps_it_in_its_checkpoint(tmp_path: Path):
+    (recipe,) = digits("no-replay").recipes
+    run = Cell(recipe, 0, tmp_path / "c.safetensors", Places(tmp_path, tmp_path, None))
+    rows = [event.row for event in learn_cell(run) if event.row]
+    assert tuple(rows) == read_position(run.checkpoint).rows and len(rows) == 3
+    assert rows[0].task_aware == rows[0].growing
+    assert all(row.task_aware is not None and row.growing <= row.task_aware <= 1 for row in rows)
+    assert rows[-1].task_aware != rows[-1].growing
