@@ -73,7 +73,7 @@ def _build_system(parts: Parts, latent: tuple[int, ...]) -> Learner:
         case recipes.LwF() as spec:
             return LwF(spec, parts)
         case recipes.LwM() as spec:
-            return LwM(spec, parts)
+            return LwM(spec, parts, latent)
         case recipes.ICaRL():
             return ICaRL(parts)
         case recipes.EEIL() as spec:
@@ -123,6 +123,8 @@ def build_source(
         case Source.ORIGINAL:
             everything = len(data.labels) if replay.choice is Choice.ALL else 0
             size = everything or replay.memory or (replay.per_class or 0) * classes
+            if size < classes:
+                raise UserError(f"replay.memory is {size} for {classes} classes: give at least one pattern for each.")
             images = kept_images(recipe.stream.images, example) if recipe.classifier.replay_layer == INPUT else None
             return Exemplars(example, classes, size, replay.per_class, replay.choice, images, rng)
         case Source.RANDOM:

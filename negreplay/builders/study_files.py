@@ -36,7 +36,8 @@ def _explain(error: ValidationError) -> str:
     first = (apt or found)[0]
     place = ".".join(str(part) for part in first["loc"] if part not in SYSTEMS) or "study"
     if not apt:
-        kinds = [one["ctx"]["expected"] for one in found if one["type"] == "literal_error" and "ctx" in one]
+        beside = [one for one in found if one["loc"][:-2] == first["loc"][:-2] and one["type"] == "literal_error"]
+        kinds = [one["ctx"]["expected"] for one in beside if "ctx" in one]
         return f"{place}: it is {first['input']!r}: give one of {', '.join(kinds)}."
     reason = f"{place}: {first['msg'].removeprefix('Value error, ')}"
     match first["type"]:

@@ -5,6 +5,7 @@ References:
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -24,13 +25,13 @@ from negreplay.streams.stream import Data, Experience, View
 class BiC(Learner):
     """Stage 1 distils; stage 2 learns two numbers for the newest classes, whose logits become alpha z + beta.
 
-    A few patterns of each class, equally many of old ones as of new, are left out of stage 1 and teach stage 2. Those
-    of old classes are the last ones of their exemplars. `alpha` and `beta` stand for each class; 1 and 0 for all but
+    A few patterns of each class, equally many of old ones as of new, teach stage 2 and never stage 1. They are the
+    first exemplars of their class. `alpha` and `beta` stand for each class; 1 and 0 for all but
     the newest ones.
 
     Departure:
-        As in the authors' code, the newest classes alone are corrected: what corrected the earlier ones has been
-        distilled into their logits.
+        The two numbers are learned with Adam, and without a penalty on beta. As in the authors' code, the newest classes
+        alone are corrected: what corrected the earlier ones has been distilled into their logits.
     """
 
     alpha: Tensor
@@ -38,8 +39,7 @@ class BiC(Learner):
 
     def __init__(self, spec: recipe.BiC, parts: Parts) -> None:
         super().__init__(parts)
-        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
-        self.spec, self.exemplars = spec, self.source
+        self.spec = spec
         seen = self.classifier.head.seen
         self.register_buffer("alpha", torch.ones(len(seen), device=seen.device))
         self.register_buffer("beta", torch.zeros(len(seen), device=seen.device))
@@ -48,10 +48,11 @@ class BiC(Learner):
         classifier, head, spec = self.classifier, self.classifier.head, self.spec
         teacher, old = frozen(classifier), head.seen.clone()
         alpha, beta = self.alpha.clone(), self.beta.clone()
+        present = experience.counts.to(old.device) > 0
+        weight = int(old.sum()) / (int(old.sum()) + int(present.sum()))
         memory = self.begin(experience)
-        train, validation = self._divide(experience, old.cpu())
-        new = int((experience.counts.to(old.device) > 0).logical_and(~old).sum())
-        weight = int(old.sum()) / (int(old.sum()) + new) if old.any() else 0.0
+        data, held = self._held_out(experience)
+        kept, validation = self._kept()
 
         def loss(batch: Batch) -> Tensor:
             """Equations 1 to 3: weight times the distillation, the rest the classification."""
@@ -64,36 +65,44 @@ class BiC(Learner):
                 answers = alpha * teacher.decide(latents) + beta
             return weight * distillation(logits, answers, old, spec.temperature).mean() + (1 - weight) * classified
 
-        kept, rest = train
-        yield from self.fit(loss, rest, Kept(kept), self.phase, experience.index)
+        yield from self.fit(loss, data, Kept(kept), self.phase, experience.index)
         self.alpha.fill_(1.0)
         self.beta.fill_(0.0)
-        if old.any() and validation:
-            yield from self._correct(validation, (experience.counts.to(old.device) > 0) & ~old)
-        yield from self.end(experience, memory)
+        if len(validation) and len(held):
+            yield from self._correct([validation, held], present & ~old)
+        seen = replace(experience, data=data, counts=torch.bincount(data.labels, minlength=len(old)))
+        yield from self.end(seen, memory)
+        for c in held.labels.unique().tolist():
+            found = held.data.read(held.rows[held.labels == c])
+            self.exemplars.put_first(c, self.exemplars.packed(classifier.encode(found, held.encoded).cpu()))
 
-    def _divide(self, experience: Experience, old: Bool[Tensor, " classes"]) -> tuple[tuple[Data, View], list[View]]:
-        """What stage 1 learns from (exemplars and the experience's own data), and what stage 2 does."""
-        kept, data = self.exemplars.data(), experience.data
-        if not old.any():
-            return (kept, data), []
-        rows, held = torch.arange(len(kept.labels)), torch.zeros(len(kept.labels), dtype=torch.bool)
-        fewest = len(kept.labels)
-        for c in kept.labels.unique():
-            mine = rows[kept.labels == c]
-            last = mine[len(mine) - max(1, round(self.spec.validation * len(mine))) :]
-            held[last] = len(mine) > 1
-            fewest = min(fewest, len(last))
-        shuffled = data.rows[torch.randperm(len(data), generator=self.rng)]
-        labels = data.data.labels[shuffled]
-        out = torch.zeros(len(shuffled), dtype=torch.bool)
-        for c in labels.unique():
+    def _held_out(self, experience: Experience) -> tuple[View, View]:
+        """Of the experience, what stage 1 learns from, and of each new class as many as an old one has in `_kept`."""
+        past, data = self.exemplars.past, experience.data
+        number = self._number(self.exemplars.share(past + experience.counts))
+        order = torch.randperm(len(data), generator=self.rng)
+        labels, out = data.labels[order], torch.zeros(len(data), dtype=torch.bool)
+        for c in experience.classes:
             mine = (labels == c).nonzero().flatten()
-            out[mine[:fewest]] = len(mine) > fewest
-        still = self.exemplars.data(augmented=False)
-        validation = [View(still, rows[held]), View(data.data, shuffled[out])]
-        trained = Selected(kept, rows[~held], kept.labels[~held], kept.names, kept.fingerprint)
-        return (trained, View(data.data, shuffled[~out])), [view for view in validation if len(view)]
+            if past[c] == 0 and len(mine) > number:
+                out[mine[:number]] = True
+        rows = data.rows[order]
+        return View(data.data, rows[~out]), View(data.data, rows[out])
+
+    def _kept(self) -> tuple[Data, View]:
+        """Of the exemplars, those that stage 1 learns from, and the first ones of each class, which it never did."""
+        kept = self.exemplars.data()
+        held = torch.zeros(len(kept.labels), dtype=torch.bool)
+        for c in kept.labels.unique():
+            mine = (kept.labels == c).nonzero().flatten()
+            held[mine[: self._number(len(mine))]] = True
+        rows = torch.arange(len(held))
+        train = Selected(kept, rows[~held], kept.labels[~held], kept.names, kept.fingerprint)
+        return train, View(self.exemplars.data(augmented=False), rows[held])
+
+    def _number(self, share: int) -> int:
+        """How many of a class's exemplars teach stage 2: at least one, unless it is the only one."""
+        return min(max(1, round(self.spec.validation * share)), share - 1)
 
     def _correct(self, validation: list[View], new: Bool[Tensor, " classes"]) -> Iterator[Step]:
         """Stage 2 (Equation 4): cross-entropy with alpha z + beta for the new classes, the network standing still."""

@@ -11,7 +11,7 @@ from itertools import chain, islice, repeat
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from negreplay import recipe
@@ -19,8 +19,9 @@ from negreplay.learners.distillation import distillation, frozen, said
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
+from negreplay.nets.renorm import begin
 from negreplay.nets.vae import VAE
-from negreplay.optimize import Step, decaying, optimize, stepper
+from negreplay.optimize import Step, blocked, decaying, optimize, stepper
 from negreplay.patterns import Batch
 from negreplay.recipe import Outputs
 from negreplay.streams.stream import Experience
@@ -29,8 +30,9 @@ from negreplay.streams.stream import Experience
 class DGR(Learner):
     """In the N-th experience data weigh 1/N, and 1 - 1/N what the old generator makes and the old solver labels.
 
-    The generator learns for as many minibatches as the solver, after it. Both are never reset. Where the outputs are
-    those of the pattern's own experience, what is generated is labelled, and learned, once for each past experience.
+    The generator learns for as many minibatches as the solver, after it, at the rate of the head. Both are never reset.
+    Where the outputs are those of the pattern's own experience, what is generated is labelled, and learned, once for
+    each past experience.
     """
 
     def __init__(self, spec: recipe.DGR, parts: Parts, generator: VAE) -> None:
@@ -97,11 +99,14 @@ class DGR(Learner):
                 yield Batch(current.x, data.encoded, made, labels, replayed)
 
         self.train()
-        learning = self.classifier if phase == "classifier" else self.generator
-        head = self.classifier.head if phase == "classifier" else nn.Module()
-        optimizer = stepper(learning, head, how, recipe.optimizer, experience.index)
-        schedule = decaying(optimizer, how, epoch)
-        yield from optimize(phase, loss, joined(), total, optimizer, self.device, schedule)
+        begin(self.classifier, first=not self.classifier.head.seen.any())
+        solving = phase == "classifier"
+        learning, head = (self.classifier, self.classifier.head) if solving else (self.generator, self.generator)
+        features = (self.classifier.front, self.classifier.back)
+        with blocked(*features if how.lr_features == 0 else ()):
+            optimizer = stepper(learning, head, how, recipe.optimizer, experience.index)
+            schedule = decaying(optimizer, how, epoch)
+            yield from optimize(phase, loss, joined(), total, optimizer, self.device, schedule)
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         return self.logits(inputs, encoded)

@@ -6,6 +6,7 @@ References:
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +18,7 @@ from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
-from negreplay.patterns import Batch, Memory, steps_per_epoch
+from negreplay.patterns import Batch, Memory
 from negreplay.replay.exemplars import AT_ONCE, Exemplars, herding
 from negreplay.streams.stream import Experience, View
 
@@ -34,7 +35,6 @@ class EEIL(Learner):
 
     def __init__(self, spec: recipe.EEIL, parts: Parts) -> None:
         super().__init__(parts)
-        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
         self.spec = spec
 
     def learn(self, experience: Experience) -> Iterator[Step]:
@@ -77,18 +77,19 @@ class EEIL(Learner):
     @contextmanager
     def _noise(self, data: View, memory: Memory) -> Iterator[None]:
         """Within, gradients of the mean loss have noise of standard deviation eta / (1 + epoch)^gamma / minibatch."""
-        recipe = self.recipe
-        minibatch, eta, calls = recipe.optimizer.minibatch, self.spec.noise, 0
-        learning = [p for p in self.classifier.parameters() if p.requires_grad]
-        epoch = len(learning) * steps_per_epoch(len(data), len(memory.y), minibatch, recipe.replay.per_minibatch)
+        eta, minibatch, epoch = self.spec.noise, self.recipe.optimizer.minibatch, self.steps(data, memory)
 
-        def noisy(gradient: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-            nonlocal calls
-            deviation = eta / (1 + calls // epoch) ** GAMMA / minibatch
-            calls += 1
-            return gradient + deviation * torch.randn(gradient.shape, generator=self.rng).to(gradient)
+        def noisy() -> Callable[[Tensor], Tensor]:
+            steps = count()
+            return lambda gradient: (
+                gradient
+                + eta
+                / (1 + next(steps) // epoch) ** GAMMA
+                / minibatch
+                * torch.randn(gradient.shape, generator=self.rng).to(gradient)
+            )
 
-        handles = [p.register_hook(noisy) for p in learning] if eta else []
+        handles = [p.register_hook(noisy()) for p in self.classifier.parameters() if p.requires_grad and eta]
         try:
             yield
         finally:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
@@ -95,7 +95,7 @@ def fisher(classifier: Classifier, data: View, weights: list[nn.Parameter]) -> l
 
 def _predicted(
     classifier: Classifier, net: nn.Module, data: View
-) -> Iterator[tuple[Float[Tensor, "n *shape"], Int[Tensor, "n classes"], Float[Tensor, "n classes"]]]:
+) -> Iterator[tuple[Float[Tensor, "n *shape"], Bool[Tensor, "n classes"], Float[Tensor, "n classes"]]]:
     """Patterns, the outputs that compete for each, and their probabilities."""
     device = classifier.head.seen.device
     for patterns in data.batches(AT_ONCE):

@@ -22,6 +22,7 @@ from negreplay.streams.stream import Experience
 class ICaRL(Learner):
     """Algorithms 1 to 5: the network learns a representation, by which exemplars are chosen and classes told apart.
 
+    A class that comes again is taught by what the old network says of it, not by its labels, as Algorithm 3 has it.
     `means` are those of each class's exemplars, of features at length 1.
     """
 
@@ -29,8 +30,6 @@ class ICaRL(Learner):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
-        self.exemplars = self.source
         self.register_buffer("means", torch.zeros_like(self.classifier.head.rows))
 
     def learn(self, experience: Experience) -> Iterator[Step]:

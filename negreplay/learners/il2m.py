@@ -34,8 +34,6 @@ class IL2M(Learner):
 
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
-        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
-        self.exemplars = self.source
         seen = self.classifier.head.seen
         for name in ("initial", "confidence", "present"):
             self.register_buffer(name, torch.ones(len(seen), device=seen.device))

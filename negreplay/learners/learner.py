@@ -14,6 +14,7 @@ from negreplay.nets.renorm import begin
 from negreplay.optimize import Device, Step, blocked, decaying, optimize, stepper
 from negreplay.patterns import Batch, Loader, Memory, mix, steps_per_epoch
 from negreplay.recipe import Phase, Recipe
+from negreplay.replay.exemplars import Exemplars
 from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
@@ -51,6 +52,12 @@ class Learner(nn.Module, ABC):
         return phase
 
     @property
+    def exemplars(self) -> Exemplars:
+        """The source, of a system that needs exemplars."""
+        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
+        return self.source
+
+    @property
     def kept_bytes(self) -> int:
         """What is kept between experiences beside the classifier: patterns, generators, importances, copies."""
         state = self.state_dict().items()
@@ -74,11 +81,8 @@ class Learner(nn.Module, ABC):
         self, loss: Callable[[Batch], Tensor], data: Loader, memory: Memory, phase: Phase, experience: int
     ) -> Iterator[Step]:
         """Trains the classifier for a phase on current patterns, which replayed ones join."""
-        recipe = self.recipe
-        minibatch, replayed = recipe.optimizer.minibatch, recipe.replay.per_minibatch
-        if recipe.replay.beside and replayed is not None and len(memory.y):
-            minibatch += replayed
-        epoch = steps_per_epoch(len(data), len(memory.y), minibatch, replayed)
+        minibatch, replayed = self._minibatch(memory), self.recipe.replay.per_minibatch
+        epoch = self.steps(data, memory)
         total = phase.iterations or (phase.epochs or 0) * epoch
         epochs = (mix(data, memory, minibatch, replayed, self.rng) for _ in repeat(None))
         batches = islice(chain.from_iterable(epochs), total)
@@ -86,9 +90,19 @@ class Learner(nn.Module, ABC):
         begin(self.classifier, first=not self.classifier.head.seen.any())
         features = (self.classifier.front, self.classifier.back)
         with blocked(*features if phase.lr_features == 0 else ()):
-            optimizer = stepper(self.classifier, self.classifier.head, phase, recipe.optimizer, experience)
+            optimizer = stepper(self.classifier, self.classifier.head, phase, self.recipe.optimizer, experience)
             schedule = decaying(optimizer, phase, epoch)
             yield from optimize("classifier", loss, batches, total, optimizer, self.device, schedule)
+
+    def steps(self, data: Loader, memory: Memory) -> int:
+        """Minibatches in an epoch."""
+        return steps_per_epoch(len(data), len(memory.y), self._minibatch(memory), self.recipe.replay.per_minibatch)
+
+    def _minibatch(self, memory: Memory) -> int:
+        """Patterns in a minibatch, replayed ones included."""
+        replay = self.recipe.replay
+        beside = replay.per_minibatch if replay.beside and len(memory.y) else None
+        return self.recipe.optimizer.minibatch + (beside or 0)
 
     @torch.no_grad()
     def features(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n f"]:

@@ -24,7 +24,7 @@ from negreplay.streams.stream import Experience
 class LUCIR(Learner):
     """A cosine head, features that keep their direction, and old classes held apart from new ones.
 
-    Where the network is one of ours, its last ReLU is left out (`negreplay.builders`).
+    Features of the residual networks have no last ReLU then (`negreplay.builders`); other networks keep theirs.
 
     Departure:
         The less-forget constraint weighs strength * sqrt(old / new classes), as in the authors' code; the paper prints
@@ -33,7 +33,6 @@ class LUCIR(Learner):
 
     def __init__(self, spec: recipe.LUCIR, parts: Parts) -> None:
         super().__init__(parts)
-        assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
         self.spec = spec
 
     def learn(self, experience: Experience) -> Iterator[Step]:
@@ -74,7 +73,7 @@ class LUCIR(Learner):
     @torch.no_grad()
     def _imprint(self, experience: Experience, head: CosineHead, old: Tensor) -> None:
         """A new row begins as the mean direction of its class's features, as long as old rows are on average."""
-        length = head.weight[old].norm(dim=1).mean()
+        length = head.rows[old].norm(dim=1).mean()
         data = experience.data
         for c in experience.classes:
             if not old[c]:

@@ -5,11 +5,11 @@ References:
     Selvaraju et al., Grad-CAM, 2017.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from negreplay import recipe
@@ -29,13 +29,15 @@ class LwM(Learner):
     teacher, at length 1, and their distance is the sum of absolute differences (Equation 5).
     """
 
-    def __init__(self, spec: recipe.LwM, parts: Parts) -> None:
+    def __init__(self, spec: recipe.LwM, parts: Parts, latent: tuple[int, ...]) -> None:
         super().__init__(parts)
         self.spec = spec
-        layers = [name for name, _ in self.classifier.back.named_modules() if name]
-        if spec.layer not in layers:
-            known = ", ".join(name for name in layers if "." not in name)
-            raise UserError(f"learner.layer is {spec.layer!r}: give one that lies after the replay layer, of {known}.")
+        known = maps_of(self.classifier, latent)
+        if spec.layer not in known:
+            short = ", ".join(name for name in known if "." not in name)
+            raise UserError(
+                f"learner.layer is {spec.layer!r}: give one after the replay layer that makes maps, of {short}."
+            )
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         classifier, head, spec = self.classifier, self.classifier.head, self.spec
@@ -94,3 +96,25 @@ def attention(
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     seen = F.normalize((weights * maps).sum(dim=1).relu().flatten(1), dim=1)
     return seen if learning else seen.detach()
+
+
+@torch.no_grad()
+def maps_of(classifier: Classifier, latent: tuple[int, ...]) -> list[str]:
+    """The layers of the back that make maps."""
+    found: list[str] = []
+
+    def note(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, given: object, made: object) -> None:
+            if isinstance(made, Tensor) and made.dim() == 4:
+                found.append(name)
+
+        return hook
+
+    named = ((name, layer) for name, layer in classifier.back.named_modules() if name)
+    handles = [layer.register_forward_hook(note(name)) for name, layer in named]
+    try:
+        classifier.eval().features(torch.zeros(1, *latent, device=classifier.blocked.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found

@@ -22,6 +22,9 @@ class RWalk(Penalty):
     distance^2 + epsilon, negative ones left out (Equation 7); at the end of an experience it is averaged with that of
     the earlier ones. Gradients are those of the loss without the penalty.
 
+    All this is the paper's; the authors' later code has no half in the denominator, and sums 3/2 of the old and 1/2 of
+    the new score.
+
     Args:
         weights: what is held.
         recipe: strength (lambda), decay (alpha, the weight of the newest minibatch), and the steps of a stretch.

@@ -11,31 +11,31 @@ from negreplay.nets.heads import Head
 class CosineHead(Head):
     """Logits are the cosines of features with the classes' rows, times a scale that is learned.
 
-    Rows of old classes do not learn. In the softmax compete the classes seen so far and the current ones.
+    Rows of old classes are `kept` as they are. In the softmax compete the classes seen so far and the current ones.
 
     References:
         Hou et al., Learning a Unified Classifier Incrementally via Rebalancing, 2019, Section 3.3.
     """
 
     current: Tensor
+    kept: Tensor
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
         bound = features**-0.5
         self.weight = nn.Parameter(torch.empty(classes, features).uniform_(-bound, bound))
         self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("kept", torch.zeros(classes, features))
         self.register_buffer("current", torch.zeros(classes, dtype=torch.bool))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
 
     @property
     def rows(self) -> Float[Tensor, "classes features"]:
-        return self.weight
+        return torch.where((self.current | ~self.seen).unsqueeze(1), self.weight, self.kept)
 
     def cosines(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         """Of the angles between features and rows."""
-        learning = (self.current | ~self.seen).unsqueeze(1)
-        rows = torch.where(learning, self.weight, self.weight.detach())
-        return F.normalize(features, dim=1) @ F.normalize(rows, dim=1).T
+        return F.normalize(features, dim=1) @ F.normalize(self.rows, dim=1).T
 
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return self.scale * self.cosines(features)
@@ -52,5 +52,8 @@ class CosineHead(Head):
         among = logits.masked_fill(~self.competing(labels), -torch.inf)
         return F.cross_entropy(among, labels, reduction="none")
 
+    @torch.no_grad()
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        self.kept[self.current] = self.weight[self.current]
         self.seen |= self.current
+        self.current.zero_()

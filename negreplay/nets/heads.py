@@ -213,7 +213,8 @@ class CopiedHead(Head):
 class PlainHead(Head):
     """A linear layer, and in negative mode the masked loss of stand-alone negative replay (Appendix C).
 
-    `arrived` is the experience in which a class came first, counted from 0; -1 for one that has not come.
+    `arrived` numbers, from 0, the experiences that brought new classes: it tells which classes came together, and is -1
+    for one that has not come.
     """
 
     current: Tensor

@@ -37,18 +37,17 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.rectified = True
         self.conv1, self.bn1 = _conv3x3(inputs, outputs, stride), nn.BatchNorm2d(outputs)
         self.conv2, self.bn2 = _conv3x3(outputs, outputs), nn.BatchNorm2d(outputs)
         self.relu = nn.ReLU()
+        self.out: nn.Module = nn.ReLU()
         self.downsample = nn.Sequential()
         if stride > 1 or inputs != outputs:
             self.downsample.append(nn.Conv2d(inputs, outputs, 1, stride, bias=False)).append(nn.BatchNorm2d(outputs))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c2 h2 w2"]:
         inner = self.relu(self.bn1(self.conv1(x)))
-        total = self.bn2(self.conv2(inner)) + self.downsample(x)
-        return self.relu(total) if self.rectified else total
+        return self.out(self.bn2(self.conv2(inner)) + self.downsample(x))
 
 
 class ResNet(nn.Sequential):
@@ -86,7 +85,8 @@ class ResNet(nn.Sequential):
         for i, outputs in enumerate(shape.channels, start=1):
             blocks = [BasicBlock(width, outputs, stride=1 if i == 1 else 2)]
             blocks += [BasicBlock(outputs, outputs, 1) for _ in range(1, shape.blocks)]
-            blocks[-1].rectified = rectified or i < len(shape.channels)
+            if i == len(shape.channels) and not rectified:
+                blocks[-1].out = nn.Identity()
             layers[f"layer{i}"] = nn.Sequential(*blocks)
             width = outputs
         super().__init__(OrderedDict(layers | {"pool": GlobalMean()}))

@@ -101,7 +101,7 @@ class StreamRecipe(Strict):
         many_parts = self.scenario in (Scenario.NC, Scenario.DOMAINS) or self.parts >= 2
         check(many_parts, f"stream.parts is {self.parts}: {self.scenario} needs 2 or more.")
         equal = self.scenario is not Scenario.DOMAINS or self.first_classes == self.classes
-        check(equal, "stream.first_classes and classes differ: in new-domains experiences have the same labels.")
+        check(equal, "stream.first_classes and classes differ: in new-domains give both the same number.")
         ordered = self.scenario is not Scenario.NI or not self.order
         check(ordered, "stream.order has no effect: in new-instances all classes arrive at once; remove it.")
         check(len(set(self.order)) == len(self.order), f"stream.order is {self.order}: name each class once.")

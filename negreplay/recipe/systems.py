@@ -140,11 +140,11 @@ class LwF(Strict):
     """
 
     strength: float = 1.0
-    against_new: bool = False
-    averaged: bool = False
     temperature: float = 2.0
     weighting: Weighting = Weighting.PATTERNS
     outputs: Outputs = Outputs.SEEN
+    against_new: bool = False
+    averaged: bool = False
     kind: Literal["lwf"] = "lwf"
 
     def __post_init__(self) -> None:
@@ -252,11 +252,11 @@ class DGR(Strict):
 
     replayed: int = 128
     distil: bool = False
-    averaged: bool = False
     temperature: float = 2.0
     outputs: Outputs = Outputs.SEEN
     width: int = 400
     latent_dim: int = 100
+    averaged: bool = False
     kind: Literal["dgr"] = "dgr"
 
     def __post_init__(self) -> None:

@@ -99,13 +99,17 @@ class Exemplars(ReplaySource):
         classifier.eval()
         counts, data = experience.counts, experience.data
         past = self.past + counts
-        share = self.per_class or (self.size if self.choice is Choice.ALL else self.size // int((past > 0).sum()))
+        share = self.share(past)
         xs, ys = [], []
         for c in past.nonzero().flatten().tolist():
             mine = self.x[: int(self.filled)][self.y[: int(self.filled)] == c]
             if counts[c]:
                 rows = data.rows[data.labels == c]
-                mine = self._chosen(classifier, mine, self._packed(data.data.read(rows)), share, c)
+                new = [
+                    self.packed(classifier.encode(data.data.read(some), data.encoded).cpu())
+                    for some in rows.split(AT_ONCE)
+                ]
+                mine = self._chosen(classifier, mine, torch.cat(new), share, c)
             xs.append(mine[:share])
             ys.append(torch.full((len(xs[-1]),), c))
         x, y = torch.cat(xs)[: self.size], torch.cat(ys)[: self.size]
@@ -114,8 +118,21 @@ class Exemplars(ReplaySource):
         self.past.copy_(past)
         return iter(())
 
-    def _packed(self, x: Float[Tensor, "n *shape"]) -> Tensor:
+    def packed(self, x: Float[Tensor, "n *shape"]) -> Tensor:
+        """Patterns as they are kept: images as bytes, latents as they are."""
         return x if self.images is None else (x * 255).round().to(torch.uint8)
+
+    def put_first(self, c: int, kept: Tensor) -> None:
+        """Gives these the first places of class `c`, as many as it has, whose last exemplars go."""
+        places = (self.y[: int(self.filled)] == c).nonzero().flatten()
+        kept = kept[: len(places)]
+        self.x[places] = torch.cat([kept, self.x[places[: len(places) - len(kept)]]])
+
+    def share(self, past: Int[Tensor, " classes"]) -> int:
+        """How many of a class are kept, when so many patterns of each have come."""
+        if self.choice is Choice.ALL:
+            return self.size
+        return self.per_class or self.size // int((past > 0).sum())
 
     def _unpacked(self, x: Tensor) -> Float[Tensor, "n *shape"]:
         return x if self.images is None else x / 255

@@ -72,6 +72,6 @@ def new_domains(train: Data, test: Data, classes: int, seed: int, names: Sequenc
     known = tuple(f"place {i + 1}" for i in range(classes))
 
     def placed(data: Data) -> Data:
-        return Selected(data, torch.arange(len(data.labels)), place[data.labels], known, f"{data.fingerprint}-domains")
+        return Selected(data, torch.arange(len(data.labels)), place[data.labels], known, data.fingerprint)
 
     return stream.over(placed(train), placed(test))

@@ -50,7 +50,7 @@ class Watch:
         handle = self.learner.classifier.head.register_forward_pre_hook(self)
         learn(self.learner, experience)
         handle.remove()
-        return rows_of(torch.cat(self.stage_1)), rows_of(torch.cat(self.stage_2))
+        return rows_of(torch.cat(self.stage_1)), rows_of(torch.cat(self.stage_2)) if self.stage_2 else []
 
 
 def rows_of(x: Tensor) -> list[int]:
@@ -69,14 +69,15 @@ def exemplars(learner: BiC, c: int) -> list[int]:
 
 def test_what_teaches_stage_2_is_left_out_of_stage_1(stream):
     learner = system(validation=0.6)
-    learn(learner, stream[0])
+    before, _ = Watch(learner).learn(stream[0])
     kept = {c: exemplars(learner, c) for c in (0, 2)}
     trained, held = Watch(learner).learn(stream[1])
     assert not set(trained) & set(held)
     labels = images().labels[held].tolist()
-    # round(0.6 * 3) = 2 of each class, old or new; of the old ones those that were chosen last.
+    # round(0.6 * 3) = 2 of each class, old or new; the old ones stand first, and were held out when they were new.
     assert labels == [0, 0, 1, 1, 2, 2, 4, 4]
-    assert [row for row in held if images().labels[row] in (0, 2)] == sorted(kept[0][1:] + kept[2][1:])
+    old = [row for row in held if images().labels[row] in (0, 2)]
+    assert old == sorted(kept[0][:2] + kept[2][:2]) and not set(before) & set(old)
     assert sorted(trained + held) == sorted([*kept[0], *kept[2], *stream[1].data.rows.tolist()])
 
 
@@ -87,14 +88,19 @@ def test_at_least_one_pattern_of_each_class_is_held_out(stream):
     assert images().labels[held].tolist() == [0, 1, 2, 4]
 
 
-def test_in_the_first_experience_nothing_is_held_out(stream):
+def test_in_the_first_experience_nothing_is_corrected(stream):
     learner = system(validation=0.6)
-    found = Watch(learner)
-    handle = learner.classifier.head.register_forward_pre_hook(found)
-    learn(learner, stream[0])
-    handle.remove()
-    assert found.stage_2 == [] and rows_of(torch.cat(found.stage_1)) == stream[0].data.rows.tolist()
+    trained, held = Watch(learner).learn(stream[0])
+    assert held == [] and images().labels[trained].tolist() == [0] * 4 + [2] * 4
     assert learner.alpha.tolist() == [1.0] * CLASSES and learner.beta.tolist() == [0.0] * CLASSES
+
+
+def test_a_single_exemplar_of_each_class_corrects_nothing(stream):
+    learner = system(replay=ReplayRecipe(HERDED.source, HERDED.mode, choice=HERDED.choice, per_class=1))
+    learn(learner, stream[0])
+    trained, held = Watch(learner).learn(stream[1])
+    assert held == [] and learner.alpha.tolist() == [1.0] * CLASSES
+    assert set(stream[1].data.rows.tolist()) < set(trained)
 
 
 def test_the_loss_of_a_step_with_a_teacher_that_is_corrected(stream):

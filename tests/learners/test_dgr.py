@@ -83,7 +83,7 @@ def test_distilled_it_keeps_all_that_the_old_solver_says(stream):
     learner = taught(stream, distil=True, temperature=3.0)
     teacher, student, x, y, loss = second(learner, stream[2])
     new = cross_entropy(student.decide(x[:6]), y, [0, 1, 2, 3, 4])
-    kept = distilled(student.decide(x[6:]), teacher.decide(x[6:]), [0, 1, 2, 4], 3.0)
+    kept = distilled(student.decide(x[6:]), teacher.decide(x[6:]), [0, 1, 2, 4], 3.0, [0, 1, 2, 3, 4])
     assert loss == pytest.approx(new / 3 + 2 / 3 * kept, rel=1e-5)
 
 

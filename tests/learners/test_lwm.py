@@ -123,16 +123,16 @@ def test_in_the_first_experience_the_loss_is_plain_cross_entropy():
 
 
 @pytest.mark.parametrize(
-    ("layer", "known"), [("conv9", "conv1, conv2, conv3, pool"), ("", "conv1, conv2, conv3, pool")]
+    ("layer", "known"), [("conv9", "conv1, conv2, conv3"), ("", "conv1, conv2, conv3"), ("pool", "conv1, conv2, conv3")]
 )
 def test_an_unknown_layer_is_refused(layer, known):
     with pytest.raises(UserError) as error:
         build_any(arm(LwM(layer), classifier=CONV))
-    assert str(error.value) == f"learner.layer is {layer!r}: give one that lies after the replay layer, of {known}."
+    assert str(error.value) == f"learner.layer is {layer!r}: give one after the replay layer that makes maps, of {known}."
 
 
 def test_a_layer_before_the_replay_layer_is_refused():
     late = ClassifierRecipe("small", "conv2", renorm=None)
-    with pytest.raises(UserError, match=r"learner\.layer is 'conv1': give one that lies after the replay layer"):
+    with pytest.raises(UserError, match=r"learner\.layer is 'conv1': give one after the replay layer that makes maps"):
         build_any(arm(LwM("conv1"), classifier=late))
     assert build_any(arm(LwM("conv3"), classifier=late))

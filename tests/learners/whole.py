@@ -65,9 +65,11 @@ def cross_entropy(logits: Tensor, labels: Tensor, among: list[int]) -> float:
     return -softened(logits, among)[torch.arange(len(labels)), labels].log().mean().item()
 
 
-def distilled(student: Tensor, teacher: Tensor, among: list[int], temperature: float = 2.0) -> float:
-    """The mean of -sum p log q over the outputs `among`."""
-    p, q = softened(teacher, among, temperature), softened(student, among, temperature)
+def distilled(
+    student: Tensor, teacher: Tensor, among: list[int], temperature: float = 2.0, competing: list[int] | None = None
+) -> float:
+    """The mean of -sum p log q over the outputs `among`; q is a softmax over the `competing` ones."""
+    p, q = softened(teacher, among, temperature), softened(student, competing or among, temperature)
     return -(p[:, among] * q[:, among].log()).sum(dim=1).mean().item()
 
 
