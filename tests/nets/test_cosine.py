@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from negreplay.nets.cosine import CosineHead
+from negreplay.optimize import stepper
+from negreplay.recipe import OptimizerRecipe, Phase
 
 NONE = torch.zeros(5, dtype=torch.long)
 
@@ -84,6 +86,24 @@ def test_rows_of_old_classes_do_not_learn():
     logits = 2.0 * F.normalize(plain, dim=1) @ rows.T
     F.cross_entropy(logits, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
     torch.testing.assert_close(x.grad, plain.grad)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["sgd", pytest.param("adam", marks=pytest.mark.xfail(strict=True, reason="Adam makes full steps of weight decay"))],
+)
+def test_rows_of_old_classes_keep_their_direction_through_real_steps(kind):
+    """Weight decay may shorten them, which no cosine sees."""
+    head, rng = begun(), torch.Generator().manual_seed(1)
+    before = head.weight.detach().clone()
+    optimizer = stepper(head, head, Phase(1, 0.0, 0.05), OptimizerRecipe(kind), 1)
+    for _ in range(20):
+        x, labels = torch.rand(8, 3, generator=rng), torch.randint(2, (8,), generator=rng) * 2 + 1
+        optimizer.zero_grad()
+        head.losses(head(x), labels, torch.zeros(8, dtype=torch.bool)).mean().backward()
+        optimizer.step()
+    turned = 1 - F.cosine_similarity(head.weight.detach(), before, dim=1)
+    assert turned[0] < 1e-6 and turned[1] > 1e-3
 
 
 def test_an_experience_ends_with_its_classes_seen_and_the_rows_as_they_were():
