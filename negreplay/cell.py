@@ -144,9 +144,9 @@ def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Cl
     )
     for x, y in test.batches(EVALUATED_AT_ONCE):
         scores = learner.predict(x.to(device), stream.test.encoded).cpu()
-        correct += _right(scores, y)
+        correct += _right(scores, y, classes)
         if arrived is not None:
-            told += _right(scores.masked_fill(arrived[y].unsqueeze(1) != arrived, -torch.inf), y)
+            told += _right(scores.masked_fill(arrived[y].unsqueeze(1) != arrived, -torch.inf), y, classes)
     totals = torch.bincount(stream.test.labels, minlength=classes).numpy()
     seen = np.isin(np.arange(classes), stream.seen(index).numpy())
     whole, growing, per_class = accuracies(correct, totals, seen)
@@ -158,9 +158,9 @@ def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Cl
     return Row(*place, whole, growing, per_class, *clock.take(), learner.kept_bytes, _peak(), agnostic, aware)
 
 
-def _right(scores: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> NDArray[np.integer]:
+def _right(scores: Float[Tensor, "n _"], labels: Int[Tensor, " n"], classes: int) -> NDArray[np.integer]:
     """For each class, how many of its patterns have their highest score there."""
-    return torch.bincount(labels[scores.argmax(dim=1) == labels], minlength=scores.shape[1]).numpy()
+    return torch.bincount(labels[scores.argmax(dim=1) == labels], minlength=classes).numpy()
 
 
 def _due(index: int, experiences: int, every: int) -> bool:

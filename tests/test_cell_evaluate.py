@@ -67,10 +67,13 @@ def test_accuracy_by_hand(at_once: int, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(cell, "EVALUATED_AT_ONCE", at_once)
     stream = in_two_experiences()
     first, second = (measured(stream, index, tmp_path) for index in (0, 1))
-    assert (second.whole, second.growing, second.task_aware) == (2 / 5, 2 / 5, 4 / 5)
+    assert (second.whole, second.growing) == (2 / 5, 2 / 5)
+    # Of the experiences' patterns 1 of 3 and 1 of 2 are right; told which experience it is, 2 of 3 and both.
+    assert second.task_agnostic == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert second.task_aware == pytest.approx((2 / 3 + 1) / 2)
     assert second.per_class == (0.0, 1.0, 0.5, 0.0)
     # Of the first experience there are three patterns, of which only the first 2 is taken for 0.
-    assert (first.whole, first.growing, first.task_aware) == (2 / 5, 2 / 3, 2 / 3)
+    assert (first.whole, first.growing, first.task_agnostic, first.task_aware) == (2 / 5, 2 / 3, 2 / 3, 2 / 3)
     assert first.per_class == (1.0, None, 0.5, None)
     assert (second.arm, second.seed, second.experience, second.experiences) == ("no-replay", 7, 1, 2)
     assert (first.classes_seen, second.classes_seen, second.kept_bytes) == (2, 4, 3)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,11 +21,24 @@ def read_study(path: Path) -> Study:
         UserError: the file is missing or a field is wrong.
     """
     try:
-        return TypeAdapter(Study).validate_json(path.read_bytes())
+        content = path.read_bytes()
+        study = TypeAdapter(Study).validate_json(content)
+        _check_kinds(json.loads(content), path)
+        return study
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}: give the path of a study.json.") from error
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error)}") from error
+
+
+def _check_kinds(content: Any, path: Path) -> None:
+    """A system that is not named would be guessed from its fields."""
+    for i, recipe in enumerate(content["recipes"]):
+        learner = recipe.get("learner", {"kind": ""})
+        places = {f"recipes.{i}.learner": learner, f"recipes.{i}.learner.penalty": learner.get("penalty")}
+        for place, system in places.items():
+            if system is not None and "kind" not in system:
+                raise UserError(f"{path}: {place}.kind: Field required: add it.")
 
 
 def _explain(error: ValidationError) -> str:

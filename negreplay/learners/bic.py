@@ -17,7 +17,7 @@ from negreplay.learners.distillation import distillation, frozen
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step, optimize
 from negreplay.patterns import Batch
-from negreplay.replay.exemplars import Exemplars, Kept
+from negreplay.replay.exemplars import Kept
 from negreplay.streams.selected import Selected
 from negreplay.streams.stream import Data, Experience, View
 
@@ -30,8 +30,8 @@ class BiC(Learner):
     the newest ones.
 
     Departure:
-        The two numbers are learned with Adam, and without a penalty on beta. As in the authors' code, the newest classes
-        alone are corrected: what corrected the earlier ones has been distilled into their logits.
+        The two numbers are learned with Adam, and without a penalty on beta. As in the authors' code, the newest
+        classes alone are corrected: what corrected the earlier ones has been distilled into their logits.
     """
 
     alpha: Tensor

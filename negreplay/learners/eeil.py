@@ -19,7 +19,7 @@ from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch, Memory
-from negreplay.replay.exemplars import AT_ONCE, Exemplars, herding
+from negreplay.replay.exemplars import AT_ONCE, herding
 from negreplay.streams.stream import Experience, View
 
 GAMMA = 0.55

@@ -13,7 +13,7 @@ from torch import Tensor
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.replay.exemplars import AT_ONCE, Exemplars
+from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience, View
 
 

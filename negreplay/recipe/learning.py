@@ -46,7 +46,10 @@ class Phase(Strict):
         check(0 < self.decay <= 1, f"phase.decay is {self.decay}: give a number above 0, up to 1.")
         falls = self.floor is None or 0 < self.floor <= 1
         check(falls, f"phase.floor is {self.floor}: give a number above 0, up to 1.")
-        check((self.epochs is None) != (self.iterations is None), "phase needs either epochs or iterations: give one of them, and null for the other.")
+        check(
+            (self.epochs is None) != (self.iterations is None),
+            "phase needs either epochs or iterations: give one of them, and null for the other.",
+        )
         swept = self.decay_every is None or self.epochs is not None
         check(swept, "phase.decay_every counts epochs: give phase.epochs, not phase.iterations.")
 

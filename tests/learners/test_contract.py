@@ -145,5 +145,5 @@ def test_the_search_for_tensors_finds_them():
 
 def test_every_learner_is_here():
     kinds = {recipe.learner.kind for recipe in SYSTEMS.values()}
-    classes = {cls.__module__.rsplit(".", 1)[1] for cls in Learner.__subclasses__()}
+    classes = {cls.__module__ for cls in Learner.__subclasses__() if cls.__module__.startswith("negreplay.")}
     assert len(kinds) == len(classes)

@@ -128,7 +128,9 @@ def test_in_the_first_experience_the_loss_is_plain_cross_entropy():
 def test_an_unknown_layer_is_refused(layer, known):
     with pytest.raises(UserError) as error:
         build_any(arm(LwM(layer), classifier=CONV))
-    assert str(error.value) == f"learner.layer is {layer!r}: give one after the replay layer that makes maps, of {known}."
+    assert (
+        str(error.value) == f"learner.layer is {layer!r}: give one after the replay layer that makes maps, of {known}."
+    )
 
 
 def test_a_layer_before_the_replay_layer_is_refused():

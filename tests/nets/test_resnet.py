@@ -163,7 +163,6 @@ def test_only_the_last_block_goes_without_its_relu(name):
     assert (features < 0).any() and (rectified(images) >= 0).all()
 
 
-@pytest.mark.xfail(strict=True, reason="`rectified` is an attribute that str(module) does not show")
 def test_a_front_without_its_last_relu_is_another_front():
     """Its latents are others, and are stored under its fingerprint."""
     fronts = []

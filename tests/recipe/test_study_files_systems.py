@@ -19,6 +19,7 @@ from negreplay.recipe import (
     SLDA,
     BiC,
     Choice,
+    ClassifierRecipe,
     HeadKind,
     ICaRL,
     LatentReplay,
@@ -41,6 +42,7 @@ from negreplay.recipe import (
     Weighting,
 )
 
+MLP = replace(NO_REPLAY, classifier=ClassifierRecipe("mlp", "input", renorm=None))
 HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=2)
 BESIDE = ReplayRecipe(
     Source.ORIGINAL,
@@ -57,13 +59,13 @@ ALL = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
 def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
     """With phases that count minibatches, and with Adam."""
     phase = Phase(None, 0.1, 0.2, floor=0.5, iterations=9)
-    base = replace(NO_REPLAY, first=phase, following=phase, optimizer=OptimizerRecipe("adam", 16, 0.8, 0.0))
+    base = replace(MLP, first=phase, following=phase, optimizer=OptimizerRecipe("adam", 16, 0.8, 0.0))
     return replace(base, learner=learner, replay=replay or ReplayRecipe())
 
 
 def untrained(learner: LearnerRecipe) -> Recipe:
     domains = StreamRecipe("digits", Scenario.DOMAINS, 2, 2)
-    return Recipe(NO_REPLAY.name, domains, NO_REPLAY.classifier, learner=learner)
+    return Recipe(NO_REPLAY.name, domains, MLP.classifier, learner=learner)
 
 
 def plain(**options) -> LatentReplay:
@@ -114,7 +116,7 @@ def test_every_system_is_put_through_its_file():
     assert penalties == {type(None), SynapticIntelligence, EWC, RWalk}
 
 
-def in_place_of_the_learner(value: Any, folder: Path, recipe: Recipe = NO_REPLAY) -> Path:
+def in_place_of_the_learner(value: Any, folder: Path, recipe: Recipe = MLP) -> Path:
     content = json.loads(dump_study(study(recipes=(recipe,))))
     content["recipes"][0]["learner"] = value
     path = folder / "study.json"
@@ -180,10 +182,14 @@ def test_of_a_system_only_its_kind_and_what_has_no_usual_value_need_be_given(rec
             )
             for kind in ("LwF", 5, None)
         ),
-        pytest.param(
+        (
             {"kind": "latent-replay", "penalty": {"kind": "ewx", "strength": 1}},
             "recipes.0.learner.penalty.kind: it is 'ewx': give one of 'si', 'ewc', 'rwalk'.",
-            marks=pytest.mark.xfail(strict=True, reason="study_files._explain names the kinds of learners too"),
+        ),
+        ({"strength": 1}, "recipes.0.learner.kind: Field required: add it."),
+        (
+            {"kind": "latent-replay", "penalty": {"strength": 3}},
+            "recipes.0.learner.penalty.kind: Field required: add it.",
         ),
     ],
 )

@@ -38,7 +38,7 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: stream(Scenario.DOMAINS, parts=0), "stream.parts is 0: give 1 or more."),
     (
         lambda: stream(Scenario.DOMAINS, first_classes=2, classes=5),
-        "stream.first_classes and classes differ: in new-domains experiences have the same labels.",
+        "stream.first_classes and classes differ: in new-domains give both the same number.",
     ),
     (lambda: stream(test_every=0), "stream.test_every is 0: give 1 or more."),
     (lambda: stream(order=("1", "1")), "stream.order is ('1', '1'): name each class once."),
@@ -118,8 +118,14 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Phase(1, 0.1, 0.1, floor=1.5), "phase.floor is 1.5: give a number above 0, up to 1."),
     (lambda: Phase(1, 0.1, 0.1, decay=1.5), "phase.decay is 1.5: give a number above 0, up to 1."),
     (lambda: Phase(1, 0.1, 0.1, floor=0.0), "phase.floor is 0.0: give a number above 0, up to 1."),
-    (lambda: Phase(None, 0.1, 0.1), "phase needs either epochs or iterations."),
-    (lambda: Phase(1, 0.1, 0.1, iterations=1), "phase needs either epochs or iterations."),
+    (
+        lambda: Phase(None, 0.1, 0.1),
+        "phase needs either epochs or iterations: give one of them, and null for the other.",
+    ),
+    (
+        lambda: Phase(1, 0.1, 0.1, iterations=1),
+        "phase needs either epochs or iterations: give one of them, and null for the other.",
+    ),
     (lambda: Phase(None, 0.1, 0.1, iterations=0), "phase.iterations is 0: give 1 or more."),
     (
         lambda: Phase(None, 0.1, 0.1, decay_every=1, iterations=9),

@@ -17,6 +17,7 @@ from negreplay.recipe import (
     SLDA,
     BiC,
     Choice,
+    ClassifierRecipe,
     HeadKind,
     ICaRL,
     LatentReplay,
@@ -49,14 +50,16 @@ OPTIONAL = (LwF(), LwM("conv3"))
 UNTRAINED = (NearestMean(), SLDA())
 
 
+MLP = ClassifierRecipe("mlp", "input", renorm=None)
+
+
 def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None, **fields) -> Recipe:
+    fields = {"classifier": MLP} | fields
     return replace(NO_REPLAY, name="x", learner=learner, replay=replay or ReplayRecipe(), **fields)
 
 
 def untrained(learner: LearnerRecipe, replay: ReplayRecipe | None = None, **fields) -> Recipe:
-    return Recipe(
-        "x", NO_REPLAY.stream, NO_REPLAY.classifier, learner=learner, replay=replay or ReplayRecipe(), **fields
-    )
+    return Recipe("x", NO_REPLAY.stream, MLP, learner=learner, replay=replay or ReplayRecipe(), **fields)
 
 
 WRONG: list[tuple[Callable[[], Any], str]] = [

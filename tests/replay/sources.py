@@ -22,21 +22,12 @@ CPU = Device()
 NAMES = ("none", "original", "exemplars", "generated", "random")
 KINDS = pytest.mark.parametrize("kind", NAMES)
 REPLAYING = pytest.mark.parametrize("kind", NAMES[1:])
-NOT_ENCODED = pytest.mark.xfail(strict=True, raises=RuntimeError, reason="Exemplars.absorb does not encode images")
 
 
 def with_images(kinds: tuple[str, ...]) -> pytest.MarkDecorator:
     """Each kind, with experiences of images and of latents."""
-    cases = [
-        pytest.param(
-            kind,
-            encoded,
-            id=f"{kind}-{'latents' if encoded else 'images'}",
-            marks=NOT_ENCODED if kind == "exemplars" and not encoded else (),
-        )
-        for kind in kinds
-        for encoded in (False, True)
-    ]
+    words = {False: "images", True: "latents"}
+    cases = [pytest.param(kind, e, id=f"{kind}-{words[e]}") for kind in kinds for e in words]
     return pytest.mark.parametrize(("kind", "encoded"), cases)
 
 

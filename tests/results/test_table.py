@@ -18,7 +18,7 @@ ROWS = [
     replace(ROW, experience=1, per_class=(0.1, 0.2, 0.3), task_aware=2 / 3),
     replace(ROW, arm='ünï "x", y\nz', task_aware=0.0),
 ]
-GOOD = "nr-gd,0,0,2,1,0.3,0.5,0.6 -,1.5,0.0,0.25,5,7,0.75"
+GOOD = "nr-gd,0,0,2,1,0.3,0.5,0.6 -,1.5,0.0,0.25,5,7,0.625,0.75"
 
 
 def write(folder: Path, *lines: str) -> Path:
@@ -35,8 +35,8 @@ def test_round_trip_is_exact(tmp_path: Path):
 def test_task_aware_accuracy_is_the_last_column_and_a_dash_where_it_is_not_known(tmp_path: Path):
     write_rows(tmp_path / "results.csv", [replace(ROW, task_aware=0.5), replace(ROW, seed=1)])
     header, known, unknown = (tmp_path / "results.csv").read_text().splitlines()
-    assert header.endswith(",peak_bytes,task_aware")
-    assert known.endswith(",7,0.5") and unknown.endswith(",7,-")
+    assert header.endswith(",peak_bytes,task_agnostic,task_aware")
+    assert known.endswith(",7,-,0.5") and unknown.endswith(",7,-,-")
     at_the_edges = write(tmp_path, *(GOOD.replace("0,0,2", f"{i},0,2").replace("0.75", t) for i, t in enumerate("01-")))
     assert [row.task_aware for row in read_rows(at_the_edges)] == [0.0, 1.0, None]
 
@@ -72,7 +72,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("nr-gd,0,0,2,1,0.3", "line 3: it has 6 values for 14 columns"),
+        ("nr-gd,0,0,2,1,0.3", "line 3: it has 6 values for 15 columns"),
         (GOOD.replace("0.3", "half"), "line 3: whole is 'half'"),
         (GOOD.replace("0.3", "nan"), "line 3: whole is 'nan'"),
         (GOOD.replace("0.3", "30"), "line 3: whole is '30'"),
