@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from negreplay.files import write_whole
-from negreplay.recipe import Mode, Recipe, Source, Study
+from negreplay.recipe import Choice, LatentReplay, Mode, Outputs, Recipe, Source, Study
 from negreplay.results import curves
 from negreplay.results.metrics import Row, Summary, summarise
 from negreplay.results.pages import render
@@ -25,6 +25,7 @@ KEPT = {
     Source.GENERATED: "No images are kept: a generator network imagines patterns of the past.",
     Source.RANDOM: "Nothing of the past is kept: random numbers are shown under random class labels.",
 }
+EVERYTHING = "All training patterns of the past are kept and learned again: no method, but the ceiling."
 USED = {
     Mode.POSITIVE: "They count like real data, so they may change what is known about any class (positive replay).",
     Mode.NEGATIVE: "They are counterexamples only: they tell the newest classes what they are not, and leave what is "
@@ -32,6 +33,11 @@ USED = {
 }
 
 
+HELD = {
+    "si": "Weights whose movement lowered the loss are held where they were.",
+    "ewc": "Weights that predictions depend on are held where they were.",
+    "rwalk": "Weights that predictions and the loss depended on are held where they were.",
+}
 HOW = {
     "lwf": "What the network said of the new images before it learned them is held on to.",
     "lwm": "What the network said of the new images, and where it looked, is held on to.",
@@ -65,11 +71,23 @@ class Arm:
     @property
     def meaning(self) -> str:
         """What the arm does, for a reader who knows nothing of it."""
-        replay, how = self.recipe.replay, HOW.get(self.recipe.learner.kind)
-        if how is not None:
-            return how if replay.source is Source.NONE else f"{KEPT[replay.source]} {how}"
-        kept = KEPT[replay.source]
-        return kept if replay.source is Source.NONE else f"{kept} {USED[replay.mode]}"
+        return " ".join(_meaning(self.recipe))
+
+
+def _meaning(recipe: Recipe) -> Iterator[str]:
+    replay, learner = recipe.replay, recipe.learner
+    how = HOW.get(learner.kind)
+    if how is None or replay.source is not Source.NONE:
+        yield EVERYTHING if replay.choice is Choice.ALL else KEPT[replay.source]
+    if how is not None:
+        yield how
+    elif replay.source is not Source.NONE:
+        yield USED[replay.mode]
+    if isinstance(learner, LatentReplay):
+        if learner.penalty is not None:
+            yield HELD[learner.penalty.kind]
+        if learner.outputs is Outputs.CURRENT:
+            yield "Nothing is taught against classes that are not there."
 
 
 def write_report(
