@@ -91,6 +91,36 @@ def stepper(
     return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
+class Moments(nn.Module):
+    """What an optimiser remembers of a module's parameters, kept from one experience to the next.
+
+    With Adam this is also what makes it forget more: the second moments of an experience that ends with small gradients
+    make the first steps of the next one large.
+    """
+
+    def __init__(self, module: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.learning = list(module.parameters())
+        self.names = ("exp_avg", "exp_avg_sq", "step") if kind == "adam" else ("momentum_buffer",)
+        for i, parameter in enumerate(self.learning):
+            for name in self.names:
+                kept = torch.zeros(()) if name == "step" else torch.zeros_like(parameter)
+                self.register_buffer(f"{name}_{i}", kept.detach())
+
+    @contextmanager
+    def within(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+        """Within, the optimiser goes on from these moments; then they are what it has made of them."""
+        steps = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        kept = dict(self.named_buffers())
+        moved = [(i, parameter) for i, parameter in enumerate(self.learning) if id(parameter) in steps]
+        for i, parameter in moved:
+            optimizer.state[parameter] = {name: kept[f"{name}_{i}"].clone() for name in self.names}
+        yield
+        for i, parameter in moved:
+            for name in self.names:
+                kept[f"{name}_{i}"].copy_(optimizer.state[parameter][name])
+
+
 def equation_16(experience: int, floor: float | None) -> float:
     """The factor by which learning slows down from experience to experience, from 1 to `floor`; 1 where it is None.
 

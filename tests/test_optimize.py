@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from negreplay.errors import UserError
-from negreplay.optimize import Device, Step, blocked, decaying, equation_16, optimize, stepper
+from negreplay.optimize import Device, Moments, Step, blocked, decaying, equation_16, optimize, stepper
 from negreplay.patterns import Batch
 from negreplay.recipe import OptimizerRecipe, Phase
 
@@ -245,3 +245,23 @@ def test_rates_decay_after_epochs():
     list(optimize("x", loss, batches(*[1.0] * 15), 15, optimizer, Device(), decaying(optimizer, phase, 3)))
     assert rates == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3)
     assert decaying(optimizer, Phase(5, 0.1, 0.5), 3) is None
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_with_moments_two_experiences_are_one(kind: str):
+    """Two optimisers that hand over their moments step as a single one does."""
+    weights = []
+    for parts in ((6,), (2, 4)):
+        net = nn.Linear(3, 1)
+        nn.init.constant_(net.weight, 0.5)
+        nn.init.zeros_(net.bias)
+        moments, x = Moments(net, kind), torch.arange(3.0)
+        for steps in parts:
+            optimizer = stepper(net, net, Phase(1, 0.0, 0.05), OptimizerRecipe(kind), 0)
+            with moments.within(optimizer):
+                for _ in range(steps):
+                    optimizer.zero_grad()
+                    net(x).square().sum().backward()
+                    optimizer.step()
+        weights.append(net.weight.detach())
+    assert torch.equal(*weights)

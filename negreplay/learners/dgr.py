@@ -7,6 +7,7 @@ References:
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import chain, islice, repeat
 
 import torch
@@ -21,7 +22,7 @@ from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.renorm import begin
 from negreplay.nets.vae import VAE
-from negreplay.optimize import Step, blocked, decaying, optimize, stepper
+from negreplay.optimize import Moments, Step, blocked, decaying, optimize, stepper
 from negreplay.patterns import Batch
 from negreplay.recipe import Outputs
 from negreplay.streams.stream import Experience
@@ -38,6 +39,7 @@ class DGR(Learner):
     def __init__(self, spec: recipe.DGR, parts: Parts, generator: VAE) -> None:
         super().__init__(parts)
         self.spec, self.generator = spec, generator
+        self.made = Moments(generator, self.recipe.optimizer.kind) if self.moments else None
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         head, share = self.classifier.head, 1 / (experience.index + 1)
@@ -106,7 +108,9 @@ class DGR(Learner):
         with blocked(*features if how.lr_features == 0 else ()):
             optimizer = stepper(learning, head, how, recipe.optimizer, experience.index)
             schedule = decaying(optimizer, how, epoch)
-            yield from optimize(phase, loss, joined(), total, optimizer, self.device, schedule)
+            moments = self.moments if solving else self.made
+            with moments.within(optimizer) if moments else nullcontext():
+                yield from optimize(phase, loss, joined(), total, optimizer, self.device, schedule)
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         return self.logits(inputs, encoded)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import chain, islice, repeat
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.renorm import begin
-from negreplay.optimize import Device, Step, blocked, decaying, optimize, stepper
+from negreplay.optimize import Device, Moments, Step, blocked, decaying, optimize, stepper
 from negreplay.patterns import Batch, Loader, Memory, mix, steps_per_epoch
 from negreplay.recipe import Phase, Recipe
 from negreplay.replay.exemplars import Exemplars
@@ -35,6 +36,8 @@ class Learner(nn.Module, ABC):
     def __init__(self, parts: Parts) -> None:
         super().__init__()
         self.classifier, self.source, self.recipe, self.device, self.rng = parts
+        lasting = self.recipe.optimizer.lasting
+        self.moments = Moments(self.classifier, self.recipe.optimizer.kind) if lasting else None
 
     @abstractmethod
     def learn(self, experience: Experience) -> Iterator[Step]:
@@ -92,7 +95,8 @@ class Learner(nn.Module, ABC):
         with blocked(*features if phase.lr_features == 0 else ()):
             optimizer = stepper(self.classifier, self.classifier.head, phase, self.recipe.optimizer, experience)
             schedule = decaying(optimizer, phase, epoch)
-            yield from optimize("classifier", loss, batches, total, optimizer, self.device, schedule)
+            with self.moments.within(optimizer) if self.moments else nullcontext():
+                yield from optimize("classifier", loss, batches, total, optimizer, self.device, schedule)
 
     def steps(self, data: Loader, memory: Memory) -> int:
         """Minibatches in an epoch."""

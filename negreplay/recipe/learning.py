@@ -58,13 +58,15 @@ class Phase(Strict):
 class OptimizerRecipe(Strict):
     """Who takes the steps: `sgd` with `momentum`, or `adam`, whose beta1 it is (beta2 is 0.999).
 
-    `minibatch` counts current and replayed patterns together.
+    `minibatch` counts current and replayed patterns together. Each experience has a fresh optimiser, unless it is
+    `lasting`: then its moments outlive experiences.
     """
 
     kind: str = "sgd"
     minibatch: int = 128
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    lasting: bool = False
 
     def __post_init__(self) -> None:
         check(self.kind in ("sgd", "adam"), f"optimizer.kind is {self.kind!r}: give sgd or adam.")

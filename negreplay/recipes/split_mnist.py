@@ -51,7 +51,7 @@ NONE = Recipe(
     first=PHASE,
     following=PHASE,
     learner=LatentReplay(HeadKind.PLAIN, outputs=Outputs.SEEN),
-    optimizer=OptimizerRecipe("adam", minibatch=128, momentum=0.9, weight_decay=0.0),
+    optimizer=OptimizerRecipe("adam", minibatch=128, momentum=0.9, weight_decay=0.0, lasting=True),
 )
 REPLAY = ReplayRecipe(
     Source.ORIGINAL,

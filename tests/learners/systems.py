@@ -72,6 +72,8 @@ SYSTEMS: dict[str, Recipe] = {
     "experience replay": arm(plain(), replace(DRAWN, per_minibatch=3, beside=True, weighting=Weighting.EXPERIENCES)),
     "joint": arm(plain(), ALL),
     "adam": replace(arm(plain(), DRAWN), optimizer=OptimizerRecipe("adam", 4)),
+    "lasting adam": replace(arm(plain()), optimizer=OptimizerRecipe("adam", 4, lasting=True)),
+    "lasting sgd": replace(arm(DGR(replayed=4, width=8, latent_dim=3)), optimizer=OptimizerRecipe(lasting=True)),
     "si": arm(plain(SynapticIntelligence(10.0, clip=None, damping=0.1))),
     "ewc": arm(plain(EWC(10.0)), classifier=CONV),
     "online ewc": arm(plain(EWC(10.0, decay=0.9, patterns=3))),
