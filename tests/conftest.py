@@ -2,7 +2,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from tiny import Negreplay
+
+# How long an example takes says more about what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # On networks this small a second thread costs more than it brings, the more so beside other work.
 torch.set_num_threads(1)

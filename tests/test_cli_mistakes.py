@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import Negreplay, digits, file_of, photographs, refused, run, spawned
+from tiny import Negreplay, digits, file_of, refused, run, spawned
 from tiny import unfinished as unfinished_in
 
 from negreplay import cli
@@ -112,9 +112,9 @@ def test_a_generator_whose_share_fills_its_minibatch(negreplay: Negreplay):
     assert "generator.per_minibatch is 128: give 1 to 127" in negreplay("run", file).sentence()
 
 
-def test_a_network_that_does_not_fit_the_images(negreplay: Negreplay):
-    study = digits("nr-gd", classifier=photographs().recipes[0].classifier)
-    assert "arm 'nr-gd' cannot be built (" in refused(negreplay, study)
+def test_a_memory_that_fits_nowhere(negreplay: Negreplay):
+    file = file_of(digits("nr-od"), Path(), ('"memory": 30', f'"memory": {10**13}'))
+    assert "arm 'nr-od' cannot be built (" in negreplay("run", file).sentence()
 
 
 def test_every_arm_is_looked_at_before_the_first_one_learns(negreplay: Negreplay):

@@ -74,8 +74,8 @@ def _build_system(parts: Parts, latent: tuple[int, ...]) -> Learner:
             return LwF(spec, parts)
         case recipes.LwM() as spec:
             return LwM(spec, parts, latent)
-        case recipes.ICaRL():
-            return ICaRL(parts)
+        case recipes.ICaRL() as spec:
+            return ICaRL(spec, parts)
         case recipes.EEIL() as spec:
             return EEIL(spec, parts)
         case recipes.LUCIR() as spec:

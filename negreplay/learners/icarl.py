@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from negreplay import recipe
 from negreplay.learners.distillation import frozen, said
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
@@ -28,8 +29,9 @@ class ICaRL(Learner):
 
     means: Tensor
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, spec: recipe.ICaRL, parts: Parts) -> None:
         super().__init__(parts)
+        self.spec = spec
         self.register_buffer("means", torch.zeros_like(self.classifier.head.rows))
 
     def learn(self, experience: Experience) -> Iterator[Step]:
@@ -42,7 +44,7 @@ class ICaRL(Learner):
             logits = classifier.decide(latents)
             targets = F.one_hot(batch.labels, len(old)).to(logits)
             if old.any():
-                targets[:, old] = said(teacher, latents)[:, old].sigmoid().to(logits)
+                targets[:, old] = (said(teacher, latents)[:, old] / self.spec.temperature).sigmoid().to(logits)
             among = head.competing(batch.labels)[0]
             each = F.binary_cross_entropy_with_logits(logits[:, among], targets[:, among], reduction="none")
             return each.sum(dim=1).mean()

@@ -11,7 +11,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Normalise(nn.Module):
-    """Subtracts a mean from each channel of an image and divides by a standard deviation."""
+    """Subtracts a mean from each channel of an image and divides by a standard deviation.
+
+    Of a grey image come as many channels as there are means, so that networks of coloured images take it too.
+    """
 
     mean: Tensor
     std: Tensor
@@ -21,7 +24,7 @@ class Normalise(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(-1, 1, 1))
 
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def forward(self, images: Float[Tensor, "n given h w"]) -> Float[Tensor, "n c h w"]:
         return (images - self.mean) / self.std
 
 

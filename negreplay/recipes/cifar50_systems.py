@@ -99,6 +99,7 @@ CIFAR50_SYSTEMS = Study(
         AR1,
     ),
     seeds=(0,),
+    hours=3.0,
 )
 
 POOLED = cifar50.pooled(cifar50.NC)
@@ -123,4 +124,5 @@ CIFAR50_SYSTEMS_POOLED = Study(
         untrained("slda", SLDA()),
         *cifar50.CIFAR50_NC_POOLED.recipes[1:],
     ),
+    hours=1.0,
 )

@@ -126,7 +126,7 @@ def only_classes() -> tuple[Recipe, ...]:
     hidden = replace(pr_gd, classifier=ClassifierRecipe("mlp", "fc1", Front.FIRST, renorm=None))
     negative = replace(pixels, mode=Mode.NEGATIVE)
     return (
-        arm("class-icarl", ICaRL(), EXEMPLARS),
+        arm("class-icarl", ICaRL(temperature=2.0), EXEMPLARS),
         arm("class-labels-trick", LatentReplay(HeadKind.PLAIN, outputs=Outputs.CURRENT)),
         cwr,
         replace(cwr, name="class-cwr-plus", learner=LatentReplay(HeadKind.CWR_PLUS)),
@@ -150,4 +150,5 @@ SPLIT_MNIST = Study(
     (*scenario("class"), *only_classes(), *scenario("task"), *scenario("domain")),
     seeds=(0, 1, 2, 3, 4),
     reproduces=("split-mnist",),
+    hours=3.0,
 )
