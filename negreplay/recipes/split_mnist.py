@@ -2,7 +2,7 @@
 
 Class-incremental: which of the digits so far; task-incremental: which of the two of an experience that is told (read
 its task-aware accuracy); domain-incremental: the first or the second of an experience that is not told. The settings
-are those of van de Ven & Tolias, with the digits in order; strengths of penalties were searched (benchmarks/).
+are those of van de Ven & Tolias, with the digits in order; strengths of penalties are first guesses.
 
 References:
     van de Ven & Tolias, Generative Replay with Feedback Connections as a General Strategy for Continual Learning, 2018.
