@@ -137,12 +137,8 @@ def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Cl
     without a look.
     """
     classes, device, arrived = len(stream.names), learner.device.name, stream.arrivals()
-    correct, told, test = (
-        np.zeros(classes, dtype=np.int64),
-        np.zeros(classes, dtype=np.int64),
-        stream.growing_test(index),
-    )
-    for x, y in test.batches(EVALUATED_AT_ONCE):
+    correct, told = np.zeros((2, classes), dtype=np.int64)
+    for x, y in stream.growing_test(index).batches(EVALUATED_AT_ONCE):
         scores = learner.predict(x.to(device), stream.test.encoded).cpu()
         correct += _right(scores, y, classes)
         if arrived is not None:

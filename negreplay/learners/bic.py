@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from negreplay import recipe
-from negreplay.learners.distillation import distillation, frozen
+from negreplay.learners.distillation import distillation, frozen, said
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step, optimize
 from negreplay.patterns import Batch
@@ -26,8 +26,7 @@ class BiC(Learner):
     """Stage 1 distils; stage 2 learns two numbers for the newest classes, whose logits become alpha z + beta.
 
     A few patterns of each class, equally many of old ones as of new, teach stage 2 and never stage 1. They are the
-    first exemplars of their class. `alpha` and `beta` stand for each class; 1 and 0 for all but
-    the newest ones.
+    first exemplars of their class. `alpha` and `beta` stand for each class; 1 and 0 for all but the newest ones.
 
     Departure:
         The two numbers are learned with Adam, and without a penalty on beta. As in the authors' code, the newest
@@ -61,8 +60,7 @@ class BiC(Learner):
             classified = head.losses(logits, batch.labels, batch.replayed).mean()
             if not old.any():
                 return classified
-            with torch.no_grad():
-                answers = alpha * teacher.decide(latents) + beta
+            answers = alpha * said(teacher, latents) + beta
             return weight * distillation(logits, answers, old, spec.temperature).mean() + (1 - weight) * classified
 
         yield from self.fit(loss, data, Kept(kept), self.phase, experience.index)
@@ -125,9 +123,7 @@ class BiC(Learner):
     @torch.no_grad()
     def _raw(self, view: View) -> tuple[Tensor, Tensor]:
         """The logits of patterns, uncorrected, and their labels."""
-        self.classifier.eval()
-        found = [self.classifier.head(self.features(x, view.encoded)) for x, _ in view.batches(250)]
-        return torch.cat(found).float(), view.labels.to(self.alpha.device)
+        return self.classifier.head(self.features_of(view)), view.labels.to(self.alpha.device)
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         scores = self.logits(inputs, encoded)

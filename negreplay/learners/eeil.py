@@ -19,7 +19,7 @@ from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch, Memory
-from negreplay.replay.exemplars import AT_ONCE, herding
+from negreplay.replay.exemplars import herding
 from negreplay.streams.stream import Experience, View
 
 GAMMA = 0.55
@@ -70,8 +70,7 @@ class EEIL(Learner):
         data, found = experience.data, []
         for c in experience.classes:
             rows = data.rows[data.labels == c]
-            features = [self.features(data.data.read(some), data.encoded).cpu() for some in rows.split(AT_ONCE)]
-            found.append(rows[herding(torch.cat(features), share)])
+            found.append(rows[herding(self.features_of(View(data.data, rows)).cpu(), share)])
         return View(data.data, torch.cat(found))
 
     @contextmanager
@@ -81,13 +80,12 @@ class EEIL(Learner):
 
         def noisy() -> Callable[[Tensor], Tensor]:
             steps = count()
-            return lambda gradient: (
-                gradient
-                + eta
-                / (1 + next(steps) // epoch) ** GAMMA
-                / minibatch
-                * torch.randn(gradient.shape, generator=self.rng).to(gradient)
-            )
+
+            def add(gradient: Tensor) -> Tensor:
+                deviation = eta / (1 + next(steps) // epoch) ** GAMMA / minibatch
+                return gradient + deviation * torch.randn(gradient.shape, generator=self.rng).to(gradient)
+
+            return add
 
         handles = [p.register_hook(noisy()) for p in self.classifier.parameters() if p.requires_grad and eta]
         try:

@@ -16,8 +16,7 @@ from negreplay.learners.distillation import frozen, said
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.replay.exemplars import AT_ONCE
-from negreplay.streams.stream import Experience
+from negreplay.streams.stream import Experience, View
 
 
 class ICaRL(Learner):
@@ -57,9 +56,8 @@ class ICaRL(Learner):
     @torch.no_grad()
     def _find_means(self) -> None:
         data = self.exemplars.data(augmented=False)
-        rows = torch.arange(len(data.labels)).split(AT_ONCE)
-        found = [F.normalize(self.features(data.read(some), True), dim=1) for some in rows]
-        features, labels = torch.cat(found), data.labels.to(self.means.device)
+        features = F.normalize(self.features_of(View(data, torch.arange(len(data.labels)))), dim=1)
+        labels = data.labels.to(self.means.device)
         for c in labels.unique():
             self.means[c] = features[labels == c].mean(dim=0)
 

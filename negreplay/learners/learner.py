@@ -15,9 +15,9 @@ from negreplay.nets.renorm import begin
 from negreplay.optimize import Device, Moments, Step, blocked, decaying, optimize, stepper
 from negreplay.patterns import Batch, Loader, Memory, mix, steps_per_epoch
 from negreplay.recipe import Phase, Recipe
-from negreplay.replay.exemplars import Exemplars
+from negreplay.replay.exemplars import AT_ONCE, Exemplars
 from negreplay.replay.source import ReplaySource
-from negreplay.streams.stream import Experience
+from negreplay.streams.stream import Experience, View
 
 
 class Parts(NamedTuple):
@@ -114,6 +114,10 @@ class Learner(nn.Module, ABC):
         self.classifier.eval()
         with self.device.computing():
             return self.classifier.features(self.classifier.encode(inputs.to(self.device.name), encoded)).float()
+
+    def features_of(self, data: View) -> Float[Tensor, "n f"]:
+        """The features of a whole view, in its order."""
+        return torch.cat([self.features(x, data.encoded) for x, _ in data.batches(AT_ONCE)])
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n classes"]:

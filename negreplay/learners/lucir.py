@@ -17,8 +17,7 @@ from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.cosine import CosineHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.replay.exemplars import AT_ONCE
-from negreplay.streams.stream import Experience
+from negreplay.streams.stream import Experience, View
 
 
 class LUCIR(Learner):
@@ -77,8 +76,7 @@ class LUCIR(Learner):
         data = experience.data
         for c in experience.classes:
             if not old[c]:
-                rows = data.rows[data.labels == c].split(AT_ONCE)
-                features = torch.cat([self.features(data.data.read(some), data.encoded) for some in rows])
+                features = self.features_of(View(data.data, data.rows[data.labels == c]))
                 head.weight[c] = F.normalize(F.normalize(features, dim=1).mean(dim=0), dim=0) * length
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:

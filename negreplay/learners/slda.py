@@ -13,10 +13,8 @@ from torch import Tensor
 from negreplay import recipe
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
+from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience
-
-AT_ONCE = 250
-"""Patterns whose features are computed in one forward pass."""
 
 
 class SLDA(Learner):
