@@ -7,8 +7,7 @@ References:
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,9 +19,8 @@ from negreplay.learners.distillation import distillation, frozen, said
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
-from negreplay.nets.renorm import begin
 from negreplay.nets.vae import VAE
-from negreplay.optimize import Moments, Step, blocked, decaying, optimize, stepper
+from negreplay.optimize import Moments, Step
 from negreplay.patterns import Batch
 from negreplay.recipe import Outputs
 from negreplay.streams.stream import Experience
@@ -83,34 +81,23 @@ class DGR(Learner):
         return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
 
     def _train(
-        self, phase: str, loss: Callable[[Batch], Tensor], experience: Experience, generator: VAE | None
+        self, name: str, loss: Callable[[Batch], Tensor], experience: Experience, generator: VAE | None
     ) -> Iterator[Step]:
         """Solver or generator, for as many minibatches, each joined by what the old generator makes afresh."""
-        data, how, recipe = experience.data, self.phase, self.recipe
-        minibatch = recipe.optimizer.minibatch
-        epoch = -(-len(data) // minibatch)
-        total = how.iterations or (how.epochs or 0) * epoch
+        data, count = experience.data, self.spec.replayed if generator else 0
+        epoch = -(-len(data) // self.recipe.optimizer.minibatch)
         sweeps = chain.from_iterable(data.batches(-(-len(data) // epoch), self.rng) for _ in repeat(None))
 
         def joined() -> Iterator[Batch]:
-            for current in islice(sweeps, total):
-                count = 0 if generator is None else self.spec.replayed
-                made = current.x[:0] if generator is None else generator.sample(count, self.rng)
+            for current in sweeps:
+                made = generator.sample(count, self.rng) if generator else current.x[:0]
                 labels = torch.cat([current.y, current.y.new_zeros(count)])
                 replayed = torch.arange(len(labels)) >= len(current.y)
                 yield Batch(current.x, data.encoded, made, labels, replayed)
 
         self.train()
-        begin(self.classifier, first=not self.classifier.head.seen.any())
-        solving = phase == "classifier"
-        learning, head = (self.classifier, self.classifier.head) if solving else (self.generator, self.generator)
-        features = (self.classifier.front, self.classifier.back)
-        with blocked(*features if how.lr_features == 0 else ()):
-            optimizer = stepper(learning, head, how, recipe.optimizer, experience.index)
-            schedule = decaying(optimizer, how, epoch)
-            moments = self.moments if solving else self.made
-            with moments.within(optimizer) if moments else nullcontext():
-                yield from optimize(phase, loss, joined(), total, optimizer, self.device, schedule)
+        learning, moments = (None, self.moments) if name == "classifier" else (self.generator, self.made)
+        yield from self.descend(name, moments, loss, joined(), epoch, self.phase, experience.index, learning)
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         return self.logits(inputs, encoded)

@@ -85,18 +85,43 @@ class Learner(nn.Module, ABC):
     ) -> Iterator[Step]:
         """Trains the classifier for a phase on current patterns, which replayed ones join."""
         minibatch, replayed = self._minibatch(memory), self.recipe.replay.per_minibatch
-        epoch = self.steps(data, memory)
-        total = phase.iterations or (phase.epochs or 0) * epoch
         epochs = (mix(data, memory, minibatch, replayed, self.rng) for _ in repeat(None))
-        batches = islice(chain.from_iterable(epochs), total)
+        endless, epoch = chain.from_iterable(epochs), self.steps(data, memory)
         self.classifier.train()
+        yield from self.descend("classifier", self.moments, loss, endless, epoch, phase, experience)
+
+    def descend(
+        self,
+        name: str,
+        moments: Moments | None,
+        loss: Callable[[Batch], Tensor],
+        endless: Iterator[Batch],
+        epoch: int,
+        phase: Phase,
+        experience: int,
+        generator: nn.Module | None = None,
+    ) -> Iterator[Step]:
+        """Takes the steps of a phase with the classifier, or with a `generator`, at the rate of the head.
+
+        Args:
+            name: what learns, as it is reported.
+            moments: those that outlive experiences.
+            loss: of a minibatch.
+            endless: minibatches, epoch after epoch.
+            epoch: minibatches in an epoch.
+            phase: how it is learned.
+            experience: its index.
+            generator: learns in place of the classifier.
+        """
+        total = phase.iterations or (phase.epochs or 0) * epoch
         begin(self.classifier, first=not self.classifier.head.seen.any())
         features = (self.classifier.front, self.classifier.back)
         with blocked(*features if phase.lr_features == 0 else ()):
-            optimizer = stepper(self.classifier, self.classifier.head, phase, self.recipe.optimizer, experience)
+            learning, head = generator or self.classifier, generator or self.classifier.head
+            optimizer = stepper(learning, head, phase, self.recipe.optimizer, experience)
             schedule = decaying(optimizer, phase, epoch)
-            with self.moments.within(optimizer) if self.moments else nullcontext():
-                yield from optimize("classifier", loss, batches, total, optimizer, self.device, schedule)
+            with moments.within(optimizer) if moments else nullcontext():
+                yield from optimize(name, loss, islice(endless, total), total, optimizer, self.device, schedule)
 
     def steps(self, data: Loader, memory: Memory) -> int:
         """Minibatches in an epoch."""
