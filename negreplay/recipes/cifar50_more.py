@@ -64,7 +64,7 @@ def small_imagenet() -> tuple[Recipe, ...]:
 CIFAR50_NC_PRINTED = Study(
     "cifar50-nc-printed",
     "cifar50-nc with the settings of Tables 4, 5 and 10 as printed.",
-    elsewhere(core50_nc.CORE50_NC.recipes, cifar50.NC.stream, 250),
+    elsewhere((core50_nc.TABLE_4, *core50_nc.PRINTED), cifar50.NC.stream, 250),
     hours=3.0,
 )
 CIFAR50_NIC_PRINTED = Study(

@@ -47,7 +47,6 @@ TABLE_4 = Recipe(
     learner=LatentReplay(penalty=SynapticIntelligence(strength=8e5, clip=1e-3, multiplier=1e-6)),
     optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
 )
-# Table 5 prints a first learning rate a hundred times that of Table 4; it is taken as printed.
 TABLE_5 = replace(
     TABLE_4,
     name="pr-od",
@@ -69,7 +68,10 @@ TABLE_10 = GeneratorRecipe(
     per_minibatch=27,
     epochs=4,
 )
-REPLAY = replay_arms(TABLE_5, TABLE_10)
+PRINTED = replay_arms(TABLE_5, TABLE_10)
+# Table 5's first rate of 3e-2 must be a misprint: with it nothing is learned after the first experience, with the 3e-4
+# of Table 4 everything is (docs/departures.md).
+REPLAY = replay_arms(replace(TABLE_5, first=TABLE_4.first), TABLE_10)
 
 CORE50_NC = Study(
     "core50-nc",
@@ -81,8 +83,12 @@ CORE50_NC = Study(
 
 
 def naive(base: Recipe) -> Recipe:
-    """Without any means against forgetting: a plain head, so that negative replay is the masked loss of Appendix C."""
-    return replace(base, learner=replace(base.learner, head=HeadKind.PLAIN))
+    """Without any means against forgetting: a plain head, so that negative replay is the masked loss of Appendix C.
+
+    The generator does without the loss of classification: a classifier that has forgotten would teach it to forget.
+    """
+    generator = base.generator and replace(base.generator, eta=0.0)
+    return replace(base, learner=replace(base.learner, head=HeadKind.PLAIN), generator=generator)
 
 
 def gradient_blocked(arms: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
@@ -95,12 +101,12 @@ def gradient_blocked(arms: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
     return (*usual, *map(blocked, usual))
 
 
-# The paper gives no settings for the naive arms; those of Table 5 are taken.
+# The paper gives no settings for the naive arms; those of Tables 5 and 10 are taken, but for the two above.
 CORE50_NC_NAIVE = Study(
     "core50-nc-naive",
     "CORe50 NC with a plain head: stand-alone negative replay (Appendix C).",
     (
-        naive(replace(TABLE_5, name="no-replay", replay=ReplayRecipe())),
+        naive(replace(REPLAY[0], name="no-replay", replay=ReplayRecipe())),
         *map(naive, named(REPLAY, "pr-od", "pr-gd", "nr-gd")),
     ),
     reproduces=("figure6",),

@@ -1,4 +1,7 @@
-"""Tables 4 to 12 of the paper, typed once more from its pages and compared with the studies that ship."""
+"""Tables 4 to 12 of the paper, typed once more from its pages and compared with the studies that ship.
+
+One number is not as printed: the first learning rate of Table 5, which `cifar50-nc-printed` has, and `core50-nc` not.
+"""
 
 from dataclasses import asdict, replace
 
@@ -28,7 +31,8 @@ REPLAY_ARMS = ("pr-od", "pr-gd", "nr-od", "nr-gd", "nr-rd")
 # Epochs, learning rate of phi and of psi: in the first experience and in the following ones.
 CLASSIFIERS = {
     ("core50-nc", "no-replay"): ((4, 3e-4, 3e-4), (4, 3e-4, 3e-4), SI_NC),  # Table 4
-    ("core50-nc", "replay"): ((4, 3e-2, 3e-2), (4, 5e-5, 5e-4), None),  # Table 5
+    ("cifar50-nc-printed", "replay"): ((4, 3e-2, 3e-2), (4, 5e-5, 5e-4), None),  # Table 5
+    ("core50-nc", "replay"): ((4, 3e-4, 3e-4), (4, 5e-5, 5e-4), None),  # Table 5, what must be a misprint corrected
     ("imagenet-nc", "no-replay"): ((45, 1e-1, 1e-1), (32, 5e-3, 5e-2), None),  # Table 6
     ("imagenet-nc", "replay"): ((45, 1e-1, 1e-1), (32, 5e-3, 5e-2), None),  # Table 7
     ("core50-nic", "no-replay"): ((4, 1e-3, 1e-3), (4, 1e-4, 1e-3), SI_NIC),  # Table 8
@@ -136,7 +140,9 @@ def test_the_same_settings_on_cifar50():
         stream = BY_NAME[cifar50].recipes[0].stream
         for original, here in zip(BY_NAME[core50].recipes, BY_NAME[f"{cifar50}-printed"].recipes, strict=True):
             assert here.stream == stream and here.replay.memory in (0, memory)
-            changed = {"stream", "replay"}
+            # The first rate of Table 5 is as printed on cifar50 only.
+            misprint = core50 == "core50-nc" and original.name != "no-replay"
+            changed = {"stream", "replay", "first"} if misprint else {"stream", "replay"}
             mine, theirs = asdict(here), asdict(original)
             assert {k: v for k, v in mine.items() if k not in changed} == {
                 k: v for k, v in theirs.items() if k not in changed
@@ -149,6 +155,7 @@ def test_naive_arms_have_a_plain_head():
         recipes = BY_NAME[study].recipes
         assert [recipe.name for recipe in recipes] == ["no-replay", "pr-od", "pr-gd", "nr-gd"]
         assert all(learner(recipe).head is HeadKind.PLAIN and learner(recipe).penalty is None for recipe in recipes)
+        assert all(recipe.generator.eta == 0 for recipe in recipes if recipe.generator is not None)
 
 
 def test_blocked_arms_differ_in_one_thing():
