@@ -19,7 +19,7 @@ from negreplay.recipes.core50_nc import CORE50_NC, CORE50_NC_BLOCKED, CORE50_NC_
 from negreplay.recipes.core50_nic import CORE50_NIC
 from negreplay.recipes.digits import DIGITS
 from negreplay.recipes.imagenet_nc import IMAGENET_25X40, IMAGENET_NC
-from negreplay.recipes.split_mnist import SPLIT_MNIST
+from negreplay.recipes.split_mnist import SPLIT_FASHION, SPLIT_MNIST
 
 STUDIES = (
     DIGITS,
@@ -40,6 +40,7 @@ STUDIES = (
     IMAGENET_NC,
     IMAGENET_25X40,
     SPLIT_MNIST,
+    SPLIT_FASHION,
     CIFAR50_SYSTEMS,
     CIFAR50_SYSTEMS_POOLED,
 )

@@ -1,0 +1,44 @@
+"""Writes the study with which the strengths of EWC, online EWC and SI on `split-mnist` were searched.
+
+Every power of ten, one seed that `split-mnist` does not use. What ends with the highest accuracy is taken; that is
+judged on the test images, as in the publications that `split-mnist` is compared with.
+
+    python benchmarks/make_strengths.py strengths.json
+    negreplay run strengths.json
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+
+from negreplay.builders.study_files import dump_study
+from negreplay.recipe import Recipe, Study
+from negreplay.recipes.split_mnist import SCENARIOS, penalised
+
+EWC, SI = range(4, 11), range(6)
+"""Exponents of the strengths, of both kinds of EWC and of SI."""
+
+
+def searched() -> Iterator[Recipe]:
+    """An arm for each scenario, penalty and strength."""
+    for scenario in SCENARIOS:
+        for exponent in sorted({*EWC, *SI}):
+            ewc, online, si = penalised(scenario, *[float(10**exponent)] * 3)
+            arms = (*((ewc, online) if exponent in EWC else ()), *((si,) if exponent in SI else ()))
+            yield from (replace(arm, name=f"{arm.name}-1e{exponent}") for arm in arms)
+
+
+def main(path: tyro.conf.Positional[Path]) -> None:
+    """Writes the study.
+
+    Args:
+        path: the file.
+    """
+    summary = "Strengths of EWC, online EWC and SI on split MNIST."
+    path.write_bytes(dump_study(Study("strengths", summary, tuple(searched()), seeds=(1111,))))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
