@@ -83,7 +83,7 @@ CIFAR50_NC_NAIVE = Study(
     "cifar50-nc-naive",
     "cifar50-nc-pooled with a plain head: stand-alone negative replay (Appendix C).",
     tuple(map(naive, named(cifar50.CIFAR50_NC_POOLED.recipes, "no-replay", "pr-od", "pr-gd", "nr-gd"))),
-    hours=0.5,
+    hours=0.1,
 )
 CIFAR50_NC_SHARE = Study(
     "cifar50-nc-share",
@@ -96,7 +96,7 @@ CIFAR50_NC_SHARE = Study(
             for percent in SHARES
         ),
     ),
-    hours=3.0,
+    hours=0.5,
 )
 CIFAR50_25X2 = Study(
     "cifar50-25x2",
