@@ -128,6 +128,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
         "report.html",
         study=study,
         arms=arms,
+        meanings=_alike(arms),
         svgs=[curves.svg(study, rows, protocol, protocol) for protocol in curves.Protocol],
         experiences=max((row.experiences for row in rows), default=0),
         classes=max((len(row.per_class) for row in rows), default=0),
@@ -162,6 +163,13 @@ def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
         )
         for recipe, summary in zip(study.recipes, summaries, strict=True)
     ]
+
+
+def _alike(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
+    """Arms of one meaning stand together: those of a sweep are explained once."""
+    return {
+        meaning: [arm for arm in arms if arm.meaning == meaning] for meaning in dict.fromkeys(a.meaning for a in arms)
+    }
 
 
 def _blocks(arms: Sequence[Arm], names: Sequence[str]) -> list[list[tuple[str, list[float | None]]]]:

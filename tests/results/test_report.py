@@ -188,6 +188,17 @@ def test_arms_of_one_kind_still_differ():
     assert len(set(chosen.values())) == 1 + 2 * len(SPARE)
 
 
+def test_arms_of_one_meaning_are_explained_once(tmp_path: Path):
+    study = six_arms()
+    swept = tuple(replace(study.recipes[4], name=f"nr-gd-{share}") for share in (10, 50))
+    study = replace(study, recipes=(*study.recipes, *swept))
+    html = page(tmp_path, study, rows_of(study, 9, 50))
+    listed = html.split('<dl class="arms">')[1].split("</dl>")[0]
+    explained = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", listed, re.DOTALL)
+    arms = [re.sub(r"<.*?>|\s", " ", names).split() for names, _ in explained]
+    assert arms[4] == ["NR-GD", "nr-gd-10", "nr-gd-50"] and len(arms) == len({text for _, text in explained}) == 6
+
+
 def test_json_is_plain():
     study = six_arms()
     plain = json.loads(json.dumps(to_json(study, rows_of(study, 2, 4))))
