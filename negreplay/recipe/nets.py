@@ -95,8 +95,10 @@ class GeneratorRecipe(Strict):
     Either `epochs`, or `first_iterations` and `iterations` (the first experience and each later one), with minibatches
     of `minibatch` patterns of which `per_minibatch` are replayed (None: in proportion, as for the classifier).
     `body` is `conv` or `dense`, `width` its number of channels or units; in the decoder each class does without the
-    share `silent` of them. The optimiser, a fresh one in each experience, is `adam` or plain `sgd`; its rate `lr` is
-    multiplied by Equation 16 of the experience's number, which falls from 1 to its `floor`, where that is given
+    share `silent` of them. `eta` weighs what the classifier says of reconstructions; it is better 0 where the
+    classifier forgets, for the generator would learn to forget from it. The optimiser, a fresh one in each experience,
+    is `adam` or plain `sgd`; its rate `lr` is multiplied by Equation 16 of the experience's number, which falls from 1
+    to its `floor`, where that is given
     (Table 11).
     """
 
