@@ -185,8 +185,9 @@ def test_ar1_of_table_3_is_positive_replay_of_original_patterns():
 def test_the_recipe_of_imagenet_on_cifar50():
     for original, here in zip(BY_NAME["imagenet-nc"].recipes, BY_NAME["cifar50-25x2"].recipes, strict=True):
         assert (here.name, here.learner) == (original.name, original.learner)
-        assert here.first == replace(original.first, epochs=11, decay_every=3)  # a quarter of 45 and 15
-        assert here.following == replace(original.following, epochs=8)  # of 32
+        first, following = phases(original)
+        quarters = (replace(first, epochs=11, decay_every=3), replace(following, epochs=8))  # of 45 and 15, of 32
+        assert phases(here) == quarters
         assert here.generator == (original.generator and replace(original.generator, epochs=8, lr=0.1))
         assert here.replay == replace(original.replay, memory=1000 if original.replay.memory else 0)  # 20 a class
         assert (here.stream.data, here.stream.first_classes, here.stream.classes) == ("cifar50", 2, 2)
