@@ -1,8 +1,8 @@
 """The paper's further experiments on cifar50, whose images fit everywhere: its settings as printed, and its appendices.
 
 The settings as printed (Tables 4, 5, 8, 9, 10 and 12), naive arms (Appendix C, Figure 6), blocked gradients (Section
-3.3), the share of replay (Appendix F.4), and the recipe of ImageNet on small images (Figures 3 and 10). All hours are
-estimates for two cores. Expect the paper's order of arms, not its accuracies: the images are others, and 6 times fewer.
+3.3), the share of replay (Appendix F.4), and the recipe of ImageNet on small images (Figures 3 and 10). Hours are
+estimates for two cores, from the time of one seed but for `cifar50-nc-blocked`. Expect the paper's order of arms, not its accuracies: the images are others, and 6 times fewer.
 """
 
 from dataclasses import replace
