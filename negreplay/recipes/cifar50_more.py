@@ -2,7 +2,8 @@
 
 The settings as printed (Tables 4, 5, 8, 9, 10 and 12), naive arms (Appendix C, Figure 6), blocked gradients (Section
 3.3), the share of replay (Appendix F.4), and the recipe of ImageNet on small images (Figures 3 and 10). Hours are
-estimates for two cores, from the time of one seed but for `cifar50-nc-blocked`. Expect the paper's order of arms, not its accuracies: the images are others, and 6 times fewer.
+estimates for two cores, from the time of one seed but for `cifar50-nc-blocked`. Expect the paper's order of arms, not
+its accuracies: the images are others, and 6 times fewer.
 """
 
 from dataclasses import replace
