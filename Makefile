@@ -30,3 +30,8 @@ bench: .venv/installed
 	$(BIN)/negreplay run cifar50-nic-pooled
 	$(BIN)/negreplay run cifar50-nc --seeds 0 --precision bfloat16
 	$(BIN)/negreplay run cifar50-nic --seeds 0 --precision bfloat16
+	$(BIN)/negreplay run cifar50-nc-printed --seeds 0 --precision bfloat16
+	$(BIN)/negreplay run cifar50-nic-printed --seeds 0 --precision bfloat16
+	$(BIN)/negreplay run cifar50-nc-naive --precision bfloat16
+	$(BIN)/negreplay run cifar50-nc-share --precision bfloat16
+	$(BIN)/negreplay run cifar50-25x2 --seeds 0 --precision bfloat16

@@ -1,7 +1,7 @@
-"""Writes the study with which the strengths of EWC, online EWC and SI on `split-mnist` were searched.
+"""Writes a study that searches the strengths of EWC, online EWC and SI for `split-mnist`.
 
-Every power of ten, one seed that `split-mnist` does not use. What ends with the highest accuracy is taken; that is
-judged on the test images, as in the publications that `split-mnist` is compared with.
+Every power of ten, one seed that `split-mnist` does not use. What ends with the highest accuracy is to be taken; that
+is judged on the test images, as in the publications that `split-mnist` is compared with.
 
     python benchmarks/make_strengths.py strengths.json
     negreplay run strengths.json
@@ -25,9 +25,10 @@ def searched() -> Iterator[Recipe]:
     """An arm for each scenario, penalty and strength."""
     for scenario in SCENARIOS:
         for exponent in sorted({*EWC, *SI}):
-            ewc, online, si = penalised(scenario, *[float(10**exponent)] * 3)
-            arms = (*((ewc, online) if exponent in EWC else ()), *((si,) if exponent in SI else ()))
-            yield from (replace(arm, name=f"{arm.name}-1e{exponent}") for arm in arms)
+            strength = float(10**exponent)
+            for arm in penalised(scenario, strength, strength, strength):
+                if exponent in (SI if arm.name.endswith("-si") else EWC):
+                    yield replace(arm, name=f"{arm.name}-1e{exponent}")
 
 
 def main(path: tyro.conf.Positional[Path]) -> None:

@@ -71,7 +71,7 @@ class BiC(Learner):
         seen = replace(experience, data=data, counts=torch.bincount(data.labels, minlength=len(old)))
         yield from self.end(seen, memory)
         for c in held.labels.unique().tolist():
-            found = held.data.read(held.rows[held.labels == c])
+            found = held.data.read(held.of(c).rows)
             self.exemplars.put_first(c, self.exemplars.packed(classifier.encode(found, held.encoded).cpu()))
 
     def _held_out(self, experience: Experience) -> tuple[View, View]:

@@ -43,7 +43,6 @@ class DGR(Learner):
         head, share = self.classifier.head, 1 / (experience.index + 1)
         assert isinstance(head, PlainHead), "DGR is built with a plain head"
         solver, old = frozen(self.classifier), head.seen.clone()
-        generator = copy.deepcopy(self.generator).eval().requires_grad_(False)
         groups = head.by_arrival(old) if self._own else [old]
         memory = self.begin(experience)
 
@@ -62,8 +61,9 @@ class DGR(Learner):
                 return new
             return share * new + (1 - share) * self.generator.loss(batch.replay, self.rng).mean()
 
-        yield from self._train("classifier", solved, experience, generator if old.any() else None)
-        yield from self._train("generator", generated, experience, generator if old.any() else None)
+        teacher = copy.deepcopy(self.generator).eval().requires_grad_(False) if old.any() else None
+        yield from self._train(solved, experience, teacher, self.moments)
+        yield from self._train(generated, experience, teacher, self.made, self.generator)
         yield from self.end(experience, memory)
 
     @property
@@ -81,23 +81,27 @@ class DGR(Learner):
         return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
 
     def _train(
-        self, name: str, loss: Callable[[Batch], Tensor], experience: Experience, generator: VAE | None
+        self,
+        loss: Callable[[Batch], Tensor],
+        experience: Experience,
+        teacher: VAE | None,
+        moments: Moments | None,
+        generator: VAE | None = None,
     ) -> Iterator[Step]:
-        """Solver or generator, for as many minibatches, each joined by what the old generator makes afresh."""
-        data, count = experience.data, self.spec.replayed if generator else 0
+        """Solver or `generator`, for as many minibatches, each joined by what the old generator makes afresh."""
+        data, count = experience.data, self.spec.replayed if teacher else 0
         epoch = -(-len(data) // self.recipe.optimizer.minibatch)
         sweeps = chain.from_iterable(data.batches(-(-len(data) // epoch), self.rng) for _ in repeat(None))
 
         def joined() -> Iterator[Batch]:
             for current in sweeps:
-                made = generator.sample(count, self.rng) if generator else current.x[:0]
+                made = teacher.sample(count, self.rng) if teacher else current.x[:0]
                 labels = torch.cat([current.y, current.y.new_zeros(count)])
                 replayed = torch.arange(len(labels)) >= len(current.y)
                 yield Batch(current.x, data.encoded, made, labels, replayed)
 
         self.train()
-        learning, moments = (None, self.moments) if name == "classifier" else (self.generator, self.made)
-        yield from self.descend(name, moments, loss, joined(), epoch, self.phase, experience.index, learning)
+        yield from self.descend(loss, joined(), epoch, self.phase, experience.index, moments, generator)
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         return self.logits(inputs, encoded)

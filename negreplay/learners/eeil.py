@@ -69,8 +69,8 @@ class EEIL(Learner):
         share = int(counts[counts > 0].max())
         data, found = experience.data, []
         for c in experience.classes:
-            rows = data.rows[data.labels == c]
-            found.append(rows[herding(self.features_of(View(data.data, rows)).cpu(), share)])
+            mine = data.of(c)
+            found.append(mine.rows[herding(self.features_of(mine).cpu(), share)])
         return View(data.data, torch.cat(found))
 
     @contextmanager

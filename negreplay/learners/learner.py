@@ -88,29 +88,27 @@ class Learner(nn.Module, ABC):
         epochs = (mix(data, memory, minibatch, replayed, self.rng) for _ in repeat(None))
         endless, epoch = chain.from_iterable(epochs), self.steps(data, memory)
         self.classifier.train()
-        yield from self.descend("classifier", self.moments, loss, endless, epoch, phase, experience)
+        yield from self.descend(loss, endless, epoch, phase, experience, self.moments)
 
     def descend(
         self,
-        name: str,
-        moments: Moments | None,
         loss: Callable[[Batch], Tensor],
         endless: Iterator[Batch],
         epoch: int,
         phase: Phase,
         experience: int,
+        moments: Moments | None,
         generator: nn.Module | None = None,
     ) -> Iterator[Step]:
         """Takes the steps of a phase with the classifier, or with a `generator`, at the rate of the head.
 
         Args:
-            name: what learns, as it is reported.
-            moments: those that outlive experiences.
             loss: of a minibatch.
             endless: minibatches, epoch after epoch.
             epoch: minibatches in an epoch.
             phase: how it is learned.
             experience: its index.
+            moments: those of what learns, where they outlive experiences.
             generator: learns in place of the classifier.
         """
         total = phase.iterations or (phase.epochs or 0) * epoch
@@ -121,6 +119,7 @@ class Learner(nn.Module, ABC):
             optimizer = stepper(learning, head, phase, self.recipe.optimizer, experience)
             schedule = decaying(optimizer, phase, epoch)
             with moments.within(optimizer) if moments else nullcontext():
+                name = "generator" if generator else "classifier"
                 yield from optimize(name, loss, islice(endless, total), total, optimizer, self.device, schedule)
 
     def steps(self, data: Loader, memory: Memory) -> int:

@@ -17,7 +17,7 @@ from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.cosine import CosineHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.streams.stream import Experience, View
+from negreplay.streams.stream import Experience
 
 
 class LUCIR(Learner):
@@ -73,10 +73,9 @@ class LUCIR(Learner):
     def _imprint(self, experience: Experience, head: CosineHead, old: Tensor) -> None:
         """A new row begins as the mean direction of its class's features, as long as old rows are on average."""
         length = head.rows[old].norm(dim=1).mean()
-        data = experience.data
         for c in experience.classes:
             if not old[c]:
-                features = self.features_of(View(data.data, data.rows[data.labels == c]))
+                features = self.features_of(experience.data.of(c))
                 head.weight[c] = F.normalize(F.normalize(features, dim=1).mean(dim=0), dim=0) * length
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:

@@ -98,8 +98,7 @@ class GeneratorRecipe(Strict):
     share `silent` of them. `eta` weighs what the classifier says of reconstructions; it is better 0 where the
     classifier forgets, for the generator would learn to forget from it. The optimiser, a fresh one in each experience,
     is `adam` or plain `sgd`; its rate `lr` is multiplied by Equation 16 of the experience's number, which falls from 1
-    to its `floor`, where that is given
-    (Table 11).
+    to its `floor`, where that is given (Table 11).
     """
 
     body: str = "dense"

@@ -33,7 +33,7 @@ def with_share(arm: Recipe, percent: int) -> Recipe:
     return replace(arm, name=f"{arm.name}-{percent}", replay=replay)
 
 
-def quartered(arm: Recipe) -> Recipe:
+def shortened(arm: Recipe) -> Recipe:
     """The arm with a quarter of the epochs, and with a rate at which its generator is stable."""
     assert arm.first is not None and arm.following is not None, "who trains has phases"
     first, following, generator = arm.first, arm.following, arm.generator
@@ -58,7 +58,7 @@ def small_imagenet() -> tuple[Recipe, ...]:
     """
     stream = replace(cifar50.NC.stream, first_classes=2, classes=2, images=ImageRecipe(32, augment=Augment.CROP))
     classifier = ClassifierRecipe("resnet18-32", "layer3", Front.FIRST, renorm=None)
-    arms = (replace(quartered(arm), classifier=classifier) for arm in imagenet_nc.IMAGENET_NC.recipes)
+    arms = (replace(shortened(arm), classifier=classifier) for arm in imagenet_nc.IMAGENET_NC.recipes)
     return elsewhere(tuple(arms), stream, 1000)
 
 

@@ -99,7 +99,7 @@ CIFAR50_SYSTEMS = Study(
         AR1,
     ),
     seeds=(0,),
-    hours=3.0,
+    hours=6.0,
 )
 
 POOLED = cifar50.pooled(cifar50.NC)

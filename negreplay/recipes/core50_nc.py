@@ -69,8 +69,8 @@ TABLE_10 = GeneratorRecipe(
     epochs=4,
 )
 PRINTED = replay_arms(TABLE_5, TABLE_10)
-# Table 5's first rate of 3e-2 must be a misprint: with it nothing is learned after the first experience, with the 3e-4
-# of Table 4 everything is (docs/departures.md).
+# Table 5's first rate of 3e-2 must be a misprint: with it hardly anything is learned after the first experience, with
+# Table 4's 3e-4 each is (docs/departures.md).
 REPLAY = replay_arms(replace(TABLE_5, first=TABLE_4.first), TABLE_10)
 
 CORE50_NC = Study(
@@ -101,7 +101,7 @@ def gradient_blocked(arms: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
     return (*usual, *map(blocked, usual))
 
 
-# The paper gives no settings for the naive arms; those of Tables 5 and 10 are taken, but for the two above.
+# The paper gives no settings for the naive arms; those of the other arms are taken, but for eta.
 CORE50_NC_NAIVE = Study(
     "core50-nc-naive",
     "CORe50 NC with a plain head: stand-alone negative replay (Appendix C).",

@@ -82,35 +82,39 @@ def arm(name: str, learner: LearnerRecipe, replay: ReplayRecipe | None = None) -
     return replace(NONE, name=name, learner=learner, replay=replay or ReplayRecipe())
 
 
+def within(name: str, system: str, learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
+    """A system in one of the scenarios."""
+    return replace(arm(f"{name}-{system}", learner, replay), stream=SCENARIOS[name][0])
+
+
 def penalised(name: str, ewc: float, online: float, si: float) -> tuple[Recipe, ...]:
     """EWC, online EWC and SI of these strengths."""
-    stream, outputs = SCENARIOS[name]
+    _, outputs = SCENARIOS[name]
     penalties = {
         "ewc": EWC(ewc, patterns=1000),
         "online-ewc": EWC(online, decay=1.0, patterns=1000),
         "si": SynapticIntelligence(si, clip=None, damping=0.1),  # Zenke's c is half the strength
     }
-    arms = (
-        arm(f"{name}-{kind}", LatentReplay(HeadKind.PLAIN, penalty=penalty, outputs=outputs))
+    return tuple(
+        within(name, kind, LatentReplay(HeadKind.PLAIN, penalty=penalty, outputs=outputs))
         for kind, penalty in penalties.items()
     )
-    return tuple(replace(recipe, stream=stream) for recipe in arms)
 
 
 def scenario(name: str) -> tuple[Recipe, ...]:
     """The systems that learn in all three scenarios."""
-    stream, outputs = SCENARIOS[name]
+    _, outputs = SCENARIOS[name]
     plain = LatentReplay(HeadKind.PLAIN, outputs=outputs)
     lwf = LwF(against_new=name != "task", averaged=True, weighting=Weighting.EXPERIENCES, outputs=outputs)
-    others = (
-        arm(f"{name}-lwf", lwf),
-        arm(f"{name}-dgr", DGR(outputs=outputs)),
-        arm(f"{name}-dgr-distil", DGR(distil=True, averaged=True, outputs=outputs)),
-        arm(f"{name}-er", plain, REPLAY),
-        arm(f"{name}-joint", plain, EVERYTHING),
+    return (
+        within(name, "none", plain),
+        *penalised(name, *STRENGTHS[name]),
+        within(name, "lwf", lwf),
+        within(name, "dgr", DGR(outputs=outputs)),
+        within(name, "dgr-distil", DGR(distil=True, averaged=True, outputs=outputs)),
+        within(name, "er", plain, REPLAY),
+        within(name, "joint", plain, EVERYTHING),
     )
-    arms = (arm(f"{name}-none", plain), *penalised(name, *STRENGTHS[name]), *others)
-    return tuple(replace(recipe, stream=stream) for recipe in arms)
 
 
 def only_classes() -> tuple[Recipe, ...]:

@@ -104,11 +104,8 @@ class Exemplars(ReplaySource):
         for c in past.nonzero().flatten().tolist():
             mine = self.x[: int(self.filled)][self.y[: int(self.filled)] == c]
             if counts[c]:
-                rows = data.rows[data.labels == c]
-                new = [
-                    self.packed(classifier.encode(data.data.read(some), data.encoded).cpu())
-                    for some in rows.split(AT_ONCE)
-                ]
+                batches = data.of(c).batches(AT_ONCE)
+                new = [self.packed(classifier.encode(x, data.encoded).cpu()) for x, _ in batches]
                 mine = self._chosen(classifier, mine, torch.cat(new), share, c)
             xs.append(mine[:share])
             ys.append(torch.full((len(xs[-1]),), c))

@@ -167,9 +167,10 @@ def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
 
 def _alike(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
     """Arms of one meaning stand together: those of a sweep are explained once."""
-    return {
-        meaning: [arm for arm in arms if arm.meaning == meaning] for meaning in dict.fromkeys(a.meaning for a in arms)
-    }
+    alike: dict[str, list[Arm]] = {}
+    for arm in arms:
+        alike.setdefault(arm.meaning, []).append(arm)
+    return alike
 
 
 def _blocks(arms: Sequence[Arm], names: Sequence[str]) -> list[list[tuple[str, list[float | None]]]]:

@@ -83,6 +83,10 @@ class View:
     def labels(self) -> Int[Tensor, " n"]:
         return self.data.labels[self.rows]
 
+    def of(self, c: int) -> "View":
+        """The rows of one class."""
+        return View(self.data, self.rows[self.labels == c])
+
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
         """Every row once, `size` at a time: for training, shuffled and perhaps varied by `rng`; as it is without one.
 

@@ -8,6 +8,7 @@ from archives import idx, noise, write_mnist
 
 from negreplay.errors import UserError
 from negreplay.recipe import Augment, ImageRecipe
+from negreplay.recipes import STUDIES
 from negreplay.streams.mnist import load_mnist
 
 TRAIN, TEST = [3, 0, 9, 3], [9, 0, 3]
@@ -104,3 +105,10 @@ def test_the_real_one(shared: Path):
     assert torch.bincount(train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     x = train.read(torch.arange(0, 60_000, 100))
     assert x.shape == (600, 1, 28, 28) and abs(x.mean() - 0.1307) < 0.005
+
+
+def test_split_fashion_names_every_class_in_its_order(tmp_path: Path):
+    write_mnist(tmp_path / "fashion-mnist", TRAIN, TEST, packed=True)
+    train, _ = load_mnist("fashion-mnist", tmp_path, ImageRecipe())
+    study = next(study for study in STUDIES if study.name == "split-fashion")
+    assert {(arm.stream.data, arm.stream.order) for arm in study.recipes} == {("fashion-mnist", tuple(train.names))}

@@ -282,3 +282,9 @@ def test_what_goes_wrong_in_reading_comes_out():
     assert [next(batches).x.tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(UserError, match="image 5 is broken"):
         next(batches)
+
+
+def test_of_a_view_the_rows_of_one_class():
+    data = Tensors(torch.arange(6.0).unsqueeze(1), torch.tensor([1, 0, 1, 2, 1, 0]), ("a", "b", "c"), "six")
+    view = View(data, torch.tensor([5, 4, 2, 1]))
+    assert view.of(1).rows.tolist() == [4, 2] and view.of(0).rows.tolist() == [5, 1] and len(view.of(2)) == 0
