@@ -58,7 +58,8 @@ def _drawn(folder: Path, exhibit: Exhibit, panel: Curves, number: int) -> dict[s
     study, protocol = panel.found.only(panel.arms), panel.benchmark.protocol
     rows = [row for row in panel.found.rows if row.arm in panel.arms]
     curves.write_png(folder / f"{exhibit.name}-{study.name}.png", study, rows, protocol)
-    legend = [(title(name), style) for name, style in curves.styles(study.recipes).items()]
+    begun = {row.arm for row in rows}
+    legend = [(title(name), style) for name, style in curves.styles(study.recipes).items() if name in begun]
     svg = curves.svg(study, rows, protocol, f"{protocol}-{number}")
     return {"curves": panel, "legend": legend, "svg": svg}
 

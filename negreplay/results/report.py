@@ -15,6 +15,7 @@ from negreplay.recipe import Choice, LatentReplay, Mode, Outputs, Recipe, Source
 from negreplay.results import curves
 from negreplay.results.metrics import Row, Summary, summarise
 from negreplay.results.pages import render
+from negreplay.results.paper import IMAGENET, NC, NIC
 from negreplay.results.table import title
 from negreplay.results.targets import Target, benchmark_beside, target
 
@@ -123,7 +124,7 @@ def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: Sequence[str]) -> str:
-    arms = _arms(study, rows)
+    arms, benchmark = _arms(study, rows), benchmark_beside(study.name)
     return render(
         "report.html",
         study=study,
@@ -133,9 +134,9 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
         experiences=max((row.experiences for row in rows), default=0),
         classes=max((len(row.per_class) for row in rows), default=0),
         blocks=_blocks(arms, names),
-        benchmark=benchmark_beside(study.name),
+        benchmark=benchmark,
         aware=any(arm.summary.final_task_aware for arm in arms),
-        averages=any(arm.average_target for arm in arms),
+        printed=_printed(arms, benchmark),
         unfinished=[arm for arm in arms if arm.summary.incomplete],
         best=next((arm for arm in arms if arm.best), None),
         without=next((arm for arm in arms if arm.recipe.replay.source is Source.NONE), None),
@@ -163,6 +164,16 @@ def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
         )
         for recipe, summary in zip(study.recipes, summaries, strict=True)
     ]
+
+
+def _printed(arms: Sequence[Arm], benchmark: str | None) -> dict[str, list[Target | None]]:
+    """The columns of the paper's numbers that have any, with each arm's: by the test set that its averages are over."""
+    protocol = {known.name: known.protocol for known in (NC, NIC, IMAGENET)}.get(benchmark or "")
+    columns = {
+        "final": [arm.final_target for arm in arms],
+        f"average, {protocol}": [arm.average_target for arm in arms],
+    }
+    return {heading: numbers for heading, numbers in columns.items() if any(numbers)}
 
 
 def _alike(arms: Sequence[Arm]) -> dict[str, list[Arm]]:

@@ -156,3 +156,10 @@ def test_a_page_says_what_was_measured(tmp_path: Path):
     page = write_exhibit(tmp_path, EXHIBITS["table2"], found(STUDY)).read_text()
     assert "60.99 ± 0.49" in page and f"{100 * LEVELS['nr-gd'] + 1:.2f} ± 1.00" in page
     assert "negreplay run" not in page
+
+
+def test_the_legend_of_a_figure_names_what_is_drawn(tmp_path: Path):
+    begun = [row for row in rows_of(STUDY, 9, 50) if row.arm != "pr-gd"]
+    page = write_exhibit(tmp_path, EXHIBITS["figure9"], found(STUDY, begun)).read_text()
+    legend = page.split('<div class="legend">')[1].split("</div>")[0]
+    assert "NR-GD" in legend and "PR-GD" not in legend

@@ -162,6 +162,14 @@ def test_many_experiences_evaluated_rarely(tmp_path: Path):
     assert "average, whole" not in html
 
 
+def test_the_papers_averages_are_named_after_their_test_set(tmp_path: Path):
+    for study, headings in (("cifar50-nc", ["final", "average, whole"]), ("cifar50-25x2", ["average, growing"])):
+        study = six_arms(study)
+        _, parts, *arms = table(page(tmp_path, study, rows_of(study, 9, 50)))
+        assert parts[4:] == headings
+        assert arms[0][-1] == {1: "31.91 ± 0.17", 2: "41.68 ± 0.62"}[len(headings)]
+
+
 def test_what_a_user_writes_is_shown_and_not_interpreted(tmp_path: Path):
     baseline = six_arms().recipes[0]
     names = ("_hidden", "猫", "x_1")  # matplotlib hides labels with a leading underscore
