@@ -13,8 +13,8 @@ from negreplay.learners.penalties import Penalty
 from negreplay.nets.classifier import Classifier
 from negreplay.streams.stream import View
 
-AT_ONCE = 64
-"""Patterns whose gradients are held at the same time."""
+AT_ONCE = 16
+"""Patterns whose gradients are held at the same time: few enough to stay in a cache."""
 
 
 class EWC(Penalty):

@@ -162,11 +162,13 @@ def herding(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, " k"]:
     """
     features = F.normalize(features, dim=1)
     mean, total = features.mean(dim=0), torch.zeros_like(features[0])
+    halves = features.square().sum(dim=1) / 2
     free = torch.ones(len(features), dtype=torch.bool)
     chosen = []
     for k in range(1, min(count, len(features)) + 1):
-        distance = (mean - (total + features) / k).square().sum(dim=1)
-        best = int(distance.masked_fill(~free, torch.inf).argmin())
+        # |mean - (total + f) / k|^2 is smallest where this is largest, which is one product of a matrix and a vector.
+        gain = features @ (k * mean - total) - halves
+        best = int(gain.masked_fill(~free, -torch.inf).argmax())
         chosen.append(best)
         free[best] = False
         total += features[best]

@@ -59,7 +59,8 @@ class Generated(ReplaySource):
         epochs = (mix(experience.data, memory, recipe.minibatch, recipe.per_minibatch, rng) for _ in repeat(None))
         batches = islice(chain.from_iterable(epochs), total)
         make = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
-        optimizer = make(self.generator.parameters(), lr=recipe.lr * equation_16(experience.index, recipe.floor))
+        rate = recipe.lr * equation_16(experience.index, recipe.floor)
+        optimizer = make(self.generator.parameters(), rate, fused=True)
         self.generator.train()
         yield from optimize("generator", loss, batches, total, optimizer, self.device)
         self.seen |= experience.counts > 0
