@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from negreplay import recipe
-from negreplay.learners.penalties import Penalty
+from negreplay.learners.penalties import Penalty, quadratic
 from negreplay.nets.classifier import Classifier
 from negreplay.streams.stream import View
 
@@ -45,8 +45,7 @@ class EWC(Penalty):
         pass
 
     def loss(self) -> Tensor | float:
-        terms = zip(self.total, self.protected, self.anchor, strict=True)
-        return self.recipe.strength / 2 * sum((f * (w - a).square()).sum() for f, w, a in terms)
+        return self.recipe.strength * quadratic(self.protected, self.total, self.anchor)
 
     def integrate(self) -> None:
         pass

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from negreplay import recipe
-from negreplay.learners.penalties import Penalty
+from negreplay.learners.penalties import Penalty, quadratic
 from negreplay.nets.classifier import Classifier
 from negreplay.streams.stream import View
 
@@ -61,8 +61,7 @@ class RWalk(Penalty):
     def loss(self) -> Tensor | float:
         if not self.experiences:
             return 0.0
-        terms = zip(self.held, self.protected, self.anchor, strict=True)
-        return self.recipe.strength * sum((h * (w - a).square()).sum() for h, w, a in terms)
+        return 2 * self.recipe.strength * quadratic(self.protected, self.held, self.anchor)
 
     @torch.no_grad()
     def integrate(self) -> None:
