@@ -35,3 +35,4 @@ bench: .venv/installed
 	$(BIN)/negreplay run cifar50-nc-naive --precision bfloat16
 	$(BIN)/negreplay run cifar50-nc-share --precision bfloat16
 	$(BIN)/negreplay run cifar50-25x2 --seeds 0 --precision bfloat16
+	$(BIN)/negreplay run split-mnist
