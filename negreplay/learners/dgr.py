@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from negreplay import recipe
 from negreplay.learners.distillation import distillation, frozen, said
-from negreplay.learners.learner import Learner, Parts
+from negreplay.learners.learner import Learner, Parts, weighted
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.vae import VAE
@@ -56,10 +56,7 @@ class DGR(Learner):
             return share * new + (1 - share) * replayed
 
         def generated(batch: Batch) -> Tensor:
-            new = self.generator.loss(self.classifier.encode(batch.current, batch.encoded), self.rng).mean()
-            if not len(batch.replay):
-                return new
-            return share * new + (1 - share) * self.generator.loss(batch.replay, self.rng).mean()
+            return weighted(self.generator.loss(self.classifier.latents(batch), self.rng), batch.replayed, 1 - share)
 
         teacher = copy.deepcopy(self.generator).eval().requires_grad_(False) if old.any() else None
         yield from self._train(solved, experience, teacher, self.moments)

@@ -79,7 +79,7 @@ class Generator(nn.Module):
 def generator_loss(
     latents: Float[Tensor, "n *latent"],
     made: Reconstruction,
-    logits: Float[Tensor, "n classes"],
+    logits: Float[Tensor, "n classes"] | None,
     labels: Int[Tensor, " n"],
     beta: float,
     eta: float,
@@ -89,7 +89,7 @@ def generator_loss(
     Args:
         latents: what was to be reconstructed.
         made: the reconstruction.
-        logits: what the blocked classifier says of the reconstruction.
+        logits: what the blocked classifier says of the reconstruction; None, if it need not be asked, for an eta of 0.
         labels: the classes.
         beta: weight of the Kullback-Leibler divergence to N(0, I) (Equation 13).
         eta: weight of the classification loss (Equation 14).
@@ -100,7 +100,8 @@ def generator_loss(
     """
     reconstruction = F.mse_loss(made.latents, latents)
     divergence = -0.5 * (1 + made.logvar - made.mean.square() - made.logvar.exp()).mean()
-    return reconstruction + beta * divergence + eta * F.cross_entropy(logits, labels)
+    classification = 0.0 if logits is None else F.cross_entropy(logits, labels)
+    return reconstruction + beta * divergence + eta * classification
 
 
 class _BatchNorm(nn.BatchNorm2d):

@@ -53,7 +53,7 @@ class Generated(ReplaySource):
             with torch.no_grad():
                 latents = classifier.latents(batch)
             made = self.generator(latents, batch.labels, rng)
-            logits = classifier.decide(made.latents)
+            logits = classifier.decide(made.latents) if recipe.eta else None
             return generator_loss(latents, made, logits, batch.labels, recipe.beta, recipe.eta)
 
         epochs = (mix(experience.data, memory, recipe.minibatch, recipe.per_minibatch, rng) for _ in repeat(None))
