@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
@@ -26,8 +26,9 @@ class EWC(Penalty):
 
     Args:
         weights: what is held.
-        recipe: strength (lambda), decay (gamma; None for EWC) and how many patterns of an experience are looked at.
-        rng: draws these patterns.
+        recipe: strength (lambda), decay (gamma; None for EWC), how many patterns of an experience are looked at, and
+            whether their classes are drawn.
+        rng: draws them.
 
     References:
         Kirkpatrick et al., Overcoming Catastrophic Forgetting in Neural Networks, 2017, Equation 3.
@@ -52,7 +53,8 @@ class EWC(Penalty):
 
     def finish(self, classifier: Classifier, data: View) -> None:
         rows = torch.randperm(len(data), generator=self.rng)[: self.recipe.patterns]
-        newest = fisher(classifier, View(data.data, data.rows[rows]), self.protected)
+        some = View(data.data, data.rows[rows])
+        newest = fisher(classifier, some, self.protected, self.rng if self.recipe.drawn else None)
         with torch.no_grad():
             for total, anchor, weight, new in zip(self.total, self.anchor, self.protected, newest, strict=True):
                 if self.recipe.decay is None:
@@ -64,10 +66,13 @@ class EWC(Penalty):
                     total.mul_(self.recipe.decay).add_(new)
 
 
-def fisher(classifier: Classifier, data: View, weights: list[nn.Parameter]) -> list[Tensor]:
+def fisher(
+    classifier: Classifier, data: View, weights: list[nn.Parameter], rng: torch.Generator | None = None
+) -> list[Tensor]:
     """The diagonal of the Fisher information matrix: the mean over patterns of E[(d log p(y|x) / d theta)^2].
 
-    The expectation is over y as the classifier predicts it, among the outputs that compete for the pattern.
+    The expectation is over y as the classifier predicts it, among the outputs that compete for the pattern; with an
+    `rng` one y is drawn for each pattern instead, which is as many times cheaper as there are classes.
     """
     classifier.eval()
     front = [] if data.encoded else [classifier.front]
@@ -80,14 +85,12 @@ def fisher(classifier: Classifier, data: View, weights: list[nn.Parameter]) -> l
 
     def log_likelihood(free: dict[str, Tensor], x: Tensor, among: Tensor, y: Tensor) -> Tensor:
         logits = functional_call(net, {**state, **free}, (x.unsqueeze(0),))
-        return F.log_softmax(logits.masked_fill(~among, -torch.inf), dim=1)[0, y]
+        return F.log_softmax(logits.masked_fill(~among, -torch.inf), dim=1)[0].gather(0, y.unsqueeze(0))[0]
 
-    gradients = vmap(grad(log_likelihood), in_dims=(None, 0, 0, None))
+    gradients = vmap(grad(log_likelihood), in_dims=(None, 0, 0, 0))
     for x, among, probability in _predicted(classifier, net, data):
-        for c in among.any(dim=0).nonzero().flatten():
-            found = gradients(learning, x, among, c)
-            weight = torch.where(among[:, c], probability[:, c], 0.0)
-            for name, each in found.items():
+        for y, weight in _answers(probability, rng):
+            for name, each in gradients(learning, x, among, y).items():
                 total[name] += torch.einsum("n,n...->...", weight, each.square())
     return [total[names[id(weight)]] / len(data) for weight in weights]
 
@@ -102,3 +105,15 @@ def _predicted(
         among = classifier.head.competing(patterns.y.to(device))
         with torch.no_grad():
             yield x, among, net(x).masked_fill(~among, -torch.inf).softmax(dim=1)
+
+
+def _answers(
+    probability: Float[Tensor, "n classes"], rng: torch.Generator | None
+) -> Iterator[tuple[Int[Tensor, " n"], Float[Tensor, " n"]]]:
+    """A class for each pattern and its weight, over and over: together the expectation, or one drawn from it."""
+    if rng is None:
+        for c in probability.any(dim=0).nonzero().flatten():
+            yield c.expand(len(probability)), probability[:, c]
+    else:
+        drawn = torch.multinomial(probability.cpu(), 1, generator=rng).flatten()
+        yield drawn.to(probability.device), torch.ones_like(probability[:, 0])

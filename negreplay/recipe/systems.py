@@ -66,12 +66,14 @@ class EWC(Strict):
 
     With `decay` (gamma, 0 to 1) the importances of all experiences are added up in one, the earlier ones multiplied by
     it each time (online EWC); without, each experience keeps its own. `patterns` bounds how many of an experience are
-    looked at.
+    looked at; for each of them all answers that the classifier may give count, or one that is `drawn`, which takes less
+    time where classes are many.
     """
 
     strength: float
     decay: float | None = None
     patterns: int | None = None
+    drawn: bool = False
     kind: Literal["ewc"] = "ewc"
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ from arms import build, images, learn, stream_of
 from states import same, state_of
 from systems import CONV, arm, plain
 from torch import Tensor
+from torch.nn import functional as F
 from whole import linear
 
 from negreplay import recipe
@@ -99,6 +100,37 @@ def test_the_fisher_diagonal_of_a_deep_network_pattern_by_pattern():
             for total, gradient in zip(expected, each, strict=True):
                 total += likelihood.exp().detach() * gradient.square() / len(data)
     assert close(found, expected)
+
+
+def test_one_drawn_answer_of_each_pattern_gives_the_same_on_average():
+    classifier, data = linear(4, 3, 0, 1, 2), view(8)
+    rng = torch.Generator().manual_seed(0)
+    parameters, often = list(classifier.parameters()), 400
+    draws = [fisher(classifier, data, parameters, rng) for _ in range(often)]
+    assert not all(close(draws[0], draw) for draw in draws[1:5])
+    for each, expected in zip(zip(*draws, strict=True), analytic(classifier, data), strict=True):
+        found = torch.stack(each)
+        assert ((found.mean(dim=0) - expected).abs() < 4 * found.std(dim=0) / often**0.5).all()
+
+
+def test_of_one_pattern_one_drawn_answer_is_the_square_of_its_gradient():
+    classifier, data = linear(4, 3, 0, 1, 2), view(1)
+    weights, biases = fisher(classifier, data, list(classifier.parameters()), torch.Generator().manual_seed(0))
+    x = data.data.read(data.rows).flatten(1)
+    p = classifier.head(x).softmax(dim=1)[0]
+    possible = [(F.one_hot(torch.tensor(y), 3) - p).square() for y in range(3)]
+    (drawn,) = [square for square in possible if torch.allclose(square, biases, rtol=1e-4)]
+    assert torch.allclose(weights, drawn.outer(x[0].square()), rtol=1e-4)
+
+
+def test_a_recipe_may_have_answers_drawn():
+    classifier, data = linear(4, 3, 0, 1, 2), view()
+    penalty = held(classifier, torch.Generator().manual_seed(5), strength=1.0, drawn=True)
+    rng = torch.Generator().manual_seed(5)
+    rows = torch.randperm(len(data), generator=rng)
+    penalty.finish(classifier, data)
+    parameters = list(classifier.parameters())
+    assert close(list(penalty.total), fisher(classifier, View(data.data, data.rows[rows]), parameters, rng))
 
 
 def test_only_the_weights_that_are_asked_for_are_looked_at():
