@@ -139,6 +139,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
         printed=_printed(arms, benchmark),
         unfinished=[arm for arm in arms if arm.summary.incomplete],
         best=next((arm for arm in arms if arm.best), None),
+        outdone=[(arm, better) for arm in arms if (better := _better(arm, arms))],
         without=next((arm for arm in arms if arm.recipe.replay.source is Source.NONE), None),
         differences=_differences(study.recipes),
         settings=json.dumps(asdict(study), indent=2, ensure_ascii=False),
@@ -164,6 +165,31 @@ def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
         )
         for recipe, summary in zip(study.recipes, summaries, strict=True)
     ]
+
+
+def _better(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
+    """For generated replay, who recognises more of the same stream, keeps no more and takes no longer.
+
+    Were that not shown, a comparison could speak for generated replay where something plainer would do.
+    """
+    if arm.recipe.replay.source is not Source.GENERATED or arm.summary.final_whole is None:
+        return []
+    accuracy, cost = arm.summary.final_whole.mean, _cost(arm)
+    return [
+        other
+        for other in arms
+        if other.recipe.stream == arm.recipe.stream
+        and other.summary.final_whole
+        and other.summary.final_whole.mean > accuracy
+        and all(its <= mine for its, mine in zip(_cost(other), cost, strict=True))
+    ]
+
+
+def _cost(arm: Arm) -> tuple[float, float]:
+    """Bytes kept between experiences, and seconds of training, of an arm that finished."""
+    s = arm.summary
+    kept, *seconds = (value.mean if value else 0.0 for value in (s.kept_bytes, s.train_seconds, s.generator_seconds))
+    return kept, sum(seconds)
 
 
 def _printed(arms: Sequence[Arm], benchmark: str | None) -> dict[str, list[Target | None]]:

@@ -96,6 +96,31 @@ def test_an_incomplete_run_says_so(tmp_path: Path):
     assert "NR-GD incomplete" in text
 
 
+def test_generated_replay_is_said_to_be_outdone_by_what_costs_no_more(tmp_path: Path):
+    study = six_arms()
+    text = words(page(tmp_path, study, rows_of(study, 9, 50)))
+    assert "PR-GD is outdone: No replay (61.0 ± 1.0 %), PR-OD (71.0 ± 1.0 %), NR-OD" in text
+    assert "each recognise more than its 41.0 ± 1.0 %, keep no more and take no longer." in text
+    assert "NR-GD is outdone: PR-OD (71.0 ± 1.0 %), NR-OD (70.0 ± 1.0 %) each" in text
+    assert "NR-OD is outdone" not in text and "No replay is outdone" not in text
+
+
+@pytest.mark.parametrize(
+    "dearer", [{"kept_bytes": 5001}, {"train_seconds": 70.1}, {"generator_seconds": 2.1}, {"whole": 0.67}]
+)
+def test_who_keeps_more_or_takes_longer_or_recognises_less_outdoes_nobody(tmp_path: Path, dearer: dict[str, float]):
+    study = six_arms(seeds=(0,))
+    rows = [replace(row, **dearer) if row.arm.endswith("-od") else row for row in rows_of(study, 9, 50)]
+    assert "NR-GD is outdone" not in words(page(tmp_path, study, rows))
+
+
+def test_on_another_stream_nobody_is_outdone(tmp_path: Path):
+    study = six_arms(seeds=(0,))
+    apart = [replace(r, stream=replace(r.stream, classes=8)) if r.name.endswith("-od") else r for r in study.recipes]
+    text = words(page(tmp_path, replace(study, recipes=tuple(apart)), rows_of(study, 9, 50)))
+    assert "NR-GD is outdone" not in text and "PR-GD is outdone: No replay (60.0 %), NR-GD" in text
+
+
 def told(rows: list[Row], arm: str) -> list[Row]:
     """Of an arm, the task-aware accuracy: 0.8, and 0.01 more for each seed."""
     return [replace(row, task_aware=0.8 + 0.01 * row.seed) if row.arm == arm else row for row in rows]
