@@ -41,11 +41,14 @@ class EWC(Penalty):
         self.protected = list(weights)
         self.total = nn.ParameterList([nn.Parameter(torch.zeros_like(w), requires_grad=False) for w in self.protected])
         self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
+        self.holds = False
 
     def start(self) -> None:
-        pass
+        self.holds = any(total.any() for total in self.total)
 
     def loss(self) -> Tensor | float:
+        if not self.holds:
+            return 0.0
         return self.recipe.strength * quadratic(self.protected, self.total, self.anchor)
 
     def integrate(self) -> None:

@@ -49,11 +49,13 @@ def moved(classifier: Classifier, seed: int) -> None:
 
 
 def value(penalty: Penalty) -> float:
+    penalty.start()
     loss = penalty.loss()
     return loss.item() if isinstance(loss, Tensor) else loss
 
 
 def gradients(penalty: Penalty, classifier: Classifier) -> list[Tensor]:
+    penalty.start()
     loss = penalty.loss()
     assert isinstance(loss, Tensor)
     return list(torch.autograd.grad(loss, list(classifier.parameters())))
