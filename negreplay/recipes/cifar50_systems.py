@@ -134,6 +134,7 @@ RATES = {
     "il2m": 0.002,
     "bic": 0.01,
     "labels-trick": 0.005,
+    "joint": 0.002,
     "cwr": 0.1,
     "cwr-plus": 0.0005,
     "cwr-star": 0.001,
@@ -158,7 +159,7 @@ CIFAR50_SYSTEMS_POOLED = Study(
     "50 classes of photographs, 10 then 8 x 5: the systems of Table 3 on pretrained features.",
     (
         *systems(HEAD, Phase(6, 0.0, 4e-4), {"ewc-e": 1e2, "rwalk": 1.0, "lwf": 1.0, "lwf-e": 0.3}, RATES),
-        replace(HEAD, name="joint", replay=EVERYTHING),
+        paced(replace(HEAD, name="joint", replay=EVERYTHING), RATES["joint"]),
         untrained("nearest-mean", NearestMean()),
         untrained("slda", SLDA()),
         *(
