@@ -119,7 +119,7 @@ CIFAR50_SYSTEMS = Study(
         ALL_AT_ONCE,
     ),
     seeds=(0,),
-    hours=6.0,
+    hours=9.0,
 )
 
 POOLED = cifar50.pooled(cifar50.NC)
@@ -173,5 +173,5 @@ CIFAR50_SYSTEMS_POOLED = Study(
             )
         ),
     ),
-    hours=1.0,
+    hours=0.8,
 )
