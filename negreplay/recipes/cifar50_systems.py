@@ -140,7 +140,7 @@ RATES = {
     "cwr-star": 0.001,
     "cwr-star-e": 0.02,
     "pr-od": 0.01,
-    "pr-gd": 0.01,
+    "pr-gd": 0.005,
     "nr-od": 0.02,
     "nr-gd": 0.01,
     "nr-rd": 0.001,
