@@ -20,9 +20,10 @@ from negreplay.streams.stream import Experience
 class SLDA(Learner):
     """Class means and one covariance of features, updated by one pattern after the other, each seen once.
 
-    `means`, `counts` and `covariance` are all that is kept. For a pattern z of class y, with t patterns before it:
-    covariance = (t covariance + t / (t + 1) (z - mean_y)(z - mean_y)^T) / (t + 1), then mean_y and its count. A class
-    is scored by w z + b with w = P mean and b = -mean P mean / 2, P being the inverse of (1 - e) covariance + e I.
+    `means`, `counts` and `covariance` are all that is kept, in single precision; sums are taken in double. For a pattern
+    z of class y, with t patterns before it: covariance = (t covariance + t / (t + 1) (z - mean_y)(z - mean_y)^T) /
+    (t + 1), then mean_y and its count. A class is scored by w z + b with w = P mean and b = -mean P mean / 2, P being
+    the inverse of (1 - e) covariance + e I.
 
     Departure:
         There is no base initialisation from a first batch: the covariance starts at zero, as a stream demands. The
@@ -37,9 +38,9 @@ class SLDA(Learner):
         super().__init__(parts)
         self.spec = spec
         rows = self.classifier.head.rows
-        self.register_buffer("means", torch.zeros_like(rows, dtype=torch.float64))
+        self.register_buffer("means", torch.zeros_like(rows))
         self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long))
-        self.register_buffer("covariance", rows.new_zeros(rows.shape[1], rows.shape[1], dtype=torch.float64))
+        self.register_buffer("covariance", rows.new_zeros(rows.shape[1], rows.shape[1]))
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         memory, done = self.begin(experience), 0
@@ -57,17 +58,18 @@ class SLDA(Learner):
         for y in labels.unique():
             mine = labels == y
             z, before = features[mine], self.counts[y] + torch.arange(int(mine.sum()), device=labels.device)
-            sums = self.counts[y] * self.means[y] + z.cumsum(dim=0)
+            sums = self.counts[y] * self.means[y].double() + z.cumsum(dim=0)
             distances[mine] = torch.where(before.unsqueeze(1) > 0, z - (sums - z) / before.clamp(min=1).unsqueeze(1), 0)
             self.counts[y] += len(z)
             self.means[y] = sums[-1] / self.counts[y]
-        total = t[0] * self.covariance + distances.T @ (distances * (t / (t + 1)).unsqueeze(1))
+        total = t[0] * self.covariance.double() + distances.T @ (distances * (t / (t + 1)).unsqueeze(1))
         self.covariance.copy_(total / (t[-1] + 1))
 
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        e, identity = self.spec.shrinkage, torch.eye(len(self.covariance)).to(self.covariance)
-        weights = torch.linalg.solve((1 - e) * self.covariance + e * identity, self.means.T).T
-        bias = -(self.means * weights).sum(dim=1) / 2
+        e, means, covariance = self.spec.shrinkage, self.means.double(), self.covariance.double()
+        identity = torch.eye(len(covariance)).to(covariance)
+        weights = torch.linalg.solve((1 - e) * covariance + e * identity, means.T).T
+        bias = -(means * weights).sum(dim=1) / 2
         scores = self.features(inputs, encoded).double() @ weights.T + bias
         return scores.masked_fill(~self.classifier.head.seen, -torch.inf).float()
