@@ -20,8 +20,8 @@ from negreplay.streams.stream import Experience
 class SLDA(Learner):
     """Class means and one covariance of features, updated by one pattern after the other, each seen once.
 
-    `means`, `counts` and `covariance` are all that is kept, in single precision; sums are taken in double. For a pattern
-    z of class y, with t patterns before it: covariance = (t covariance + t / (t + 1) (z - mean_y)(z - mean_y)^T) /
+    `means`, `counts` and `covariance` are all that is kept, in single precision; sums are taken in double. For a
+    pattern z of class y, with t patterns before it: covariance = (t covariance + t / (t + 1) (z - mean_y)(z - mean_y)^T) /
     (t + 1), then mean_y and its count. A class is scored by w z + b with w = P mean and b = -mean P mean / 2, P being
     the inverse of (1 - e) covariance + e I.
 
