@@ -21,9 +21,9 @@ class SLDA(Learner):
     """Class means and one covariance of features, updated by one pattern after the other, each seen once.
 
     `means`, `counts` and `covariance` are all that is kept, in single precision; sums are taken in double. For a
-    pattern z of class y, with t patterns before it: covariance = (t covariance + t / (t + 1) (z - mean_y)(z - mean_y)^T) /
-    (t + 1), then mean_y and its count. A class is scored by w z + b with w = P mean and b = -mean P mean / 2, P being
-    the inverse of (1 - e) covariance + e I.
+    pattern z of class y, with t patterns before it: covariance = (t covariance + t / (t + 1) (z - mean_y)(z -
+    mean_y)^T) / (t + 1), then mean_y and its count. A class is scored by w z + b with w = P mean and b = -mean P mean /
+    2, P being the inverse of (1 - e) covariance + e I.
 
     Departure:
         There is no base initialisation from a first batch: the covariance starts at zero, as a stream demands. The
