@@ -56,7 +56,9 @@ class RunCommand:
         from negreplay.display import learn_and_report
         from negreplay.optimize import Device
         from negreplay.run import start
+        from negreplay.tuning import tune_process
 
+        tune_process()
         folder = self.out or _unused(Path("runs") / study.name)
         store = self.store.absolute() if self.store else None
         device = Device(self.device, self.precision)
@@ -75,7 +77,9 @@ class ResumeCommand:
     def __call__(self, console: Console) -> None:
         from negreplay.display import learn_and_report
         from negreplay.run import reopen
+        from negreplay.tuning import tune_process
 
+        tune_process()
         learn_and_report(reopen(self.folder), console)
 
 

@@ -20,7 +20,6 @@ from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell, rehear
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
 from negreplay.files import alone, remove_unfinished, write_whole
-from negreplay.memory import keep_freed_memory
 from negreplay.optimize import Device
 from negreplay.processes import learn_in_processes
 from negreplay.recipe import Study
@@ -131,7 +130,6 @@ def learn(run: Run) -> Generator[Event, None, None]:
         UserError: another process is learning it already.
     """
     _check_device(run.places.device)
-    keep_freed_memory()
     with alone(run.folder / "run.json", f"{run.folder} is being learned by another process: wait for it, or stop it."):
         _tidy(run.folder)  # after a kill
         try:

@@ -11,7 +11,7 @@ import pytest
 import negreplay
 
 PACKAGE = Path(negreplay.__file__).parent
-BOTTOM = frozenset({"errors", "files", "memory", "recipe"})
+BOTTOM = frozenset({"errors", "files", "recipe", "tuning"})
 RESULTS = BOTTOM | {"results"}
 STREAMS = BOTTOM | {"patterns", "streams"}
 NETS = STREAMS | {"optimize", "nets"}
@@ -20,7 +20,7 @@ RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "cell", "processes", "run"
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
-    "memory": frozenset[str](),
+    "tuning": frozenset[str](),
     "files": frozenset({"errors"}),
     "recipe": frozenset({"recipe"}),
     "recipes": frozenset({"recipe", "recipes"}),
