@@ -97,7 +97,12 @@ def generator_loss(
     Departure:
         Equation 12 is averaged over the elements of a latent instead of summed, and Equation 13 over the elements of z:
         only so is Table 11's SGD with a learning rate of 1 stable, and the printed beta right for latents of any size.
+
+    Raises:
+        ValueError: eta is not 0, and there are no logits.
     """
+    if logits is None and eta:
+        raise ValueError(f"eta is {eta}: the classification loss needs logits.")
     reconstruction = F.mse_loss(made.latents, latents)
     divergence = -0.5 * (1 + made.logvar - made.mean.square() - made.logvar.exp()).mean()
     classification = 0.0 if logits is None else F.cross_entropy(logits, labels)

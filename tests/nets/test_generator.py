@@ -152,6 +152,12 @@ def test_divergence_is_that_of_two_normal_distributions():
     torch.testing.assert_close(loss, theirs.mean())
 
 
+def test_a_classification_loss_without_logits_is_refused():
+    latents, z = torch.rand(2, 3), torch.zeros(2, 4)
+    with pytest.raises(ValueError, match="needs logits"):
+        generator_loss(latents, Reconstruction(latents, z, z), None, torch.zeros(2, dtype=torch.long), 0.1, 0.5)
+
+
 def test_the_scale_of_maps_is_that_of_their_flat_latents():
     torch.manual_seed(0)
     latents, made, z = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4), torch.randn(3, 4)
