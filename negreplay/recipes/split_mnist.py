@@ -168,12 +168,12 @@ SPLIT_MNIST = Study(
     (*scenario("class"), *only_classes(), *scenario("task"), *scenario("domain")),
     seeds=(0, 1, 2, 3, 4),
     reproduces=("split-mnist",),
-    hours=3.0,
+    hours=4.5,
 )
 SPLIT_FASHION = Study(
     "split-fashion",
     "Fashion-MNIST in five experiences of two classes, with the systems and settings of split-mnist.",
     tuple(map(on_clothes, SPLIT_MNIST.recipes)),
     SPLIT_MNIST.seeds,
-    hours=3.0,
+    hours=4.5,
 )

@@ -1,0 +1,57 @@
+"""Joint training on domain-incremental split MNIST in plain PyTorch: a check of `domain-joint` of `split-mnist`.
+
+The settings are the study's; of negreplay only the images are taken and, with `--no-ordered`, the order of the digits.
+
+    python benchmarks/plain_joint.py 0
+"""
+
+from pathlib import Path
+
+import torch
+import tyro
+from torch import nn
+from torch.nn import functional as F
+
+from negreplay.builders.streams import build_data
+from negreplay.recipes.split_mnist import DIGITS
+from negreplay.streams.stream import class_order
+from negreplay.tuning import tune_process
+
+
+def main(seed: tyro.conf.Positional[int], ordered: bool = True, data: Path = Path("data")) -> None:
+    """Prints the accuracy on each experience after the last one, and their mean.
+
+    Args:
+        seed: of weights, minibatches and order.
+        ordered: whether the digits come in their order.
+        data: folder that holds the images.
+    """
+    tune_process()
+    torch.manual_seed(seed)
+    train, test = build_data(DIGITS, data)
+    order = torch.arange(10) if ordered else class_order(train, 2, seed, ())
+    place = order.argsort()
+    images = train.read(torch.arange(len(train.labels)))
+    came, labels = place[train.labels] // 2, place[train.labels] % 2
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 2))
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    for experience in range(5):
+        rows, step = (came <= experience).nonzero().flatten(), 0
+        while step < 2000:
+            for batch in rows[torch.randperm(len(rows))].split(128)[: 2000 - step]:
+                loss = F.cross_entropy(net(images[batch]), labels[batch])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                step += 1
+
+    with torch.no_grad():
+        predicted = net(test.read(torch.arange(len(test.labels)))).argmax(1)
+    right = (predicted == place[test.labels] % 2).float()
+    each = torch.stack([right[place[test.labels] // 2 == experience].mean() for experience in range(5)])
+    print(f"{100 * each.mean().item():.2f}", [f"{100 * accuracy:.2f}" for accuracy in each.tolist()])
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
