@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -150,6 +151,8 @@ class Negreplay:
         except SystemExit as left:
             assert isinstance(left.code, int)
             code = left.code
+        finally:
+            torch.set_flush_denormal(False)  # a command tunes a process that ends with it; this one goes on
         captured = self.capfd.readouterr()
         return Outcome(code, captured.out, captured.err)
 
