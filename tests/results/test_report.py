@@ -63,6 +63,7 @@ def test_the_papers_numbers_are_labelled_as_on_core50(full: str):
 
 def test_the_best_arm_that_keeps_no_data_is_marked(full: str):
     assert "NR-GD recognises most: 69.0 ± 1.0 % of all test images" in words(full)
+    assert "against 61.0 ± 1.0 % for No replay." in words(full)
     assert full.count('<tr class="best">') == 1
 
 
