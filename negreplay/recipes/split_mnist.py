@@ -175,5 +175,5 @@ SPLIT_FASHION = Study(
     "Fashion-MNIST in five experiences of two classes, with the systems and settings of split-mnist.",
     tuple(map(on_clothes, SPLIT_MNIST.recipes)),
     SPLIT_MNIST.seeds,
-    hours=4.5,
+    hours=SPLIT_MNIST.hours,
 )
