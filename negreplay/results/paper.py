@@ -71,6 +71,10 @@ class Exhibit:
         """Which of the `targets` it shows."""
         return self.name.removeprefix("table")
 
+    def beside_title(self, benchmark: str) -> str:
+        """A benchmark's name where the title stands above it: `Split MNIST, task-incremental` loses its first half."""
+        return benchmark.removeprefix(f"{self.title}, ")
+
 
 def _arms(table: str, benchmark: Benchmark) -> tuple[str, ...]:
     arms = (t.arm for t in targets() if (t.table, t.benchmark) == (table, benchmark.name))
@@ -162,7 +166,7 @@ class Line:
         if self.paper.tolerance is not None:
             points = 100 * self.ours.mean - self.paper.value
             verdict = "yes" if abs(points) <= self.paper.tolerance else "no"
-            return f"{verdict} ({points:+.2f} points; {self.paper.tolerance:.2f} allowed)"
+            return f"{verdict} ({points:+.2f}; {self.paper.tolerance:.2f} allowed)"
         if self.deviations is None:
             return f"{100 * self.ours.mean - self.paper.value:+.1f} points; no deviation to judge by"
         return f"{'yes' if abs(self.deviations) <= WITHIN else 'no'} ({self.deviations:+.1f} s.d.)"

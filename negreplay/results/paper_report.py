@@ -72,9 +72,10 @@ def _terminal_table(exhibit: Exhibit, lines: list[Line]) -> Table:
     table.title_justify = table.caption_justify = "left"
     several = len({line.paper.source for line in lines}) > 1
     for column in ("benchmark", "arm", "published", *(["by"] if several else []), "ours", "reproduced"):
-        table.add_column(column, justify="right" if column in ("published", "ours") else "left")
+        justify = "right" if column in ("published", "ours") else "left"
+        table.add_column(column, justify=justify, no_wrap=column in ("benchmark", "arm"))
     for line in lines:
-        name = f"* {line.study}" if line.stand_in else line.benchmark
+        name = f"* {line.study}" if line.stand_in else exhibit.beside_title(line.benchmark)
         verdict = "" if line.stand_in else line.reproduced
         source = [line.paper.source] if several else []
         table.add_row(name, title(line.arm), str(line.paper), *source, percent(line.ours), verdict)

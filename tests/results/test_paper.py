@@ -23,7 +23,7 @@ from negreplay.results.paper import (
     to_json,
 )
 from negreplay.results.paper_report import print_exhibit, write_exhibit
-from negreplay.results.targets import Target
+from negreplay.results.targets import Target, targets
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in exhibits()}
 STUDY = replace(six_arms("core50-nc"), hours=18.0, on="one GPU")
@@ -63,7 +63,7 @@ def test_what_counts_as_reproduced(line: Line, verdict: str):
 def test_a_published_tolerance_decides_where_there_is_one():
     printed = Target("split-mnist", "Split MNIST, class-incremental", "class-dgr", 91.24, None, 1.48, "", "")
     verdicts = [Line("", "class-dgr", printed, "split-mnist", Spread(m, 0.1), False).reproduced for m in (0.8977, 0.95)]
-    assert verdicts == ["yes (-1.47 points; 1.48 allowed)", "no (+3.76 points; 1.48 allowed)"]
+    assert verdicts == ["yes (-1.47; 1.48 allowed)", "no (+3.76; 1.48 allowed)"]
 
 
 def test_task_incremental_lines_show_the_task_aware_accuracy():
@@ -150,6 +150,19 @@ def test_every_page_can_be_written_with_and_without_runs(exhibit: Exhibit, tmp_p
     if exhibit.quantity is None:
         assert {path.name for path in tmp_path.glob("*.png")} == {f"{exhibit.name}-{name}.png" for name in drawn}
         assert page.count("<svg viewBox") == len(drawn)
+
+
+def test_the_terminal_prints_benchmarks_and_arms_whole_and_no_title_twice():
+    console = Console(width=100, record=True, file=StringIO())
+    exhibit = EXHIBITS["split-mnist"]
+    print_exhibit(exhibit, {}, console)
+    lines = [line.split() for line in console.export_text().splitlines() if "-incremental" in line]
+    assert [tuple(words[:2]) for words in lines] == [
+        (benchmark.name.removeprefix("Split MNIST, "), target.arm)
+        for benchmark, _ in exhibit.panels
+        for target in targets()
+        if target.benchmark == benchmark.name
+    ]
 
 
 def test_a_page_says_what_was_measured(tmp_path: Path):
