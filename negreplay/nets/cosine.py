@@ -46,12 +46,6 @@ class CosineHead(Head):
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
         return (self.seen | self.current).expand(len(labels), -1)
 
-    def losses(
-        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        among = logits.masked_fill(~self.competing(labels), -torch.inf)
-        return F.cross_entropy(among, labels, reduction="none")
-
     @torch.no_grad()
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         self.kept[self.current] = self.weight[self.current]

@@ -96,11 +96,12 @@ class Head(nn.Module, ABC):
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
         """For training patterns of these classes, the outputs that take part in their softmax."""
 
-    @abstractmethod
     def losses(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """The loss of each pattern."""
+        """The loss of each pattern: cross-entropy over the outputs that compete."""
+        among = logits.masked_fill(~self.competing(labels), -torch.inf)
+        return F.cross_entropy(among, labels, reduction="none")
 
     @abstractmethod
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
@@ -134,13 +135,8 @@ class ConsolidatedHead(Head):
         self.weight.copy_(torch.where(present.unsqueeze(1), self.kept, 0.0))
 
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+        """All classes: the mode acts later, in `consolidate`."""
         return torch.ones_like(self.seen).expand(len(labels), -1)
-
-    def losses(
-        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Cross-entropy over all classes: the mode acts later, in `consolidate`."""
-        return F.cross_entropy(logits, labels, reduction="none")
 
     @torch.no_grad()
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
@@ -193,13 +189,6 @@ class CopiedHead(Head):
 
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
         return (self.seen | self.current).expand(len(labels), -1)
-
-    def losses(
-        self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
-    ) -> Float[Tensor, " n"]:
-        """Cross-entropy over the classes seen so far."""
-        among = logits.masked_fill(~self.competing(labels), -torch.inf)
-        return F.cross_entropy(among, labels, reduction="none")
 
     @torch.no_grad()
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
@@ -262,9 +251,7 @@ class PlainHead(Head):
         """Cross-entropy; in negative mode a replayed pattern moves the current classes' rows only."""
         if self.mode is Mode.NEGATIVE:
             logits = block_replayed(logits, replayed, self.current)
-        if self.outputs is not Outputs.ALL:
-            logits = logits.masked_fill(~self.competing(labels), -torch.inf)
-        return F.cross_entropy(logits, labels, reduction="none")
+        return super().losses(logits, labels, replayed)
 
     def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Nothing is consolidated; the classes of the experience have been seen."""
