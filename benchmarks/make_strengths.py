@@ -1,10 +1,11 @@
 """Writes a study that searches the strengths of EWC, online EWC and SI for `split-mnist`.
 
-Every power of ten, one seed that `split-mnist` does not use. What ends with the highest accuracy is to be taken; that
+Every power of ten, a seed that `split-mnist` does not use. What ends with the highest accuracy is to be taken; that
 is judged on the test images, as in the publications that `split-mnist` is compared with.
 
     python benchmarks/make_strengths.py strengths.json
-    negreplay run strengths.json
+    negreplay run strengths.json                                # one seed
+    negreplay run strengths.json --seeds 1111 1112 1113 ...     # more, for the `--arms` that it does not tell apart
 """
 
 from collections.abc import Iterator
