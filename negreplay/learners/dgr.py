@@ -6,6 +6,7 @@ References:
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
 
@@ -30,8 +31,8 @@ class DGR(Learner):
     """In the N-th experience data weigh 1/N, and 1 - 1/N what the old generator makes and the old solver labels.
 
     The generator learns for as many minibatches as the solver, after it, at the rate of the head. Both are never reset.
-    Where the outputs are those of the pattern's own experience, what is generated is labelled, and learned, once for
-    each past experience.
+    Where the outputs are those of the pattern's own experience, what is generated is shared out evenly among the past
+    experiences, and labelled and learned as if it came from them.
     """
 
     def __init__(self, spec: recipe.DGR, parts: Parts, generator: VAE) -> None:
@@ -52,15 +53,18 @@ class DGR(Learner):
             new = head.losses(logits[real], batch.labels[real], batch.replayed[real]).mean()
             if not len(batch.replay):
                 return new
-            replayed = sum(self._replayed(logits[~real], solver, batch.replay, g) for g in groups) / len(groups)
-            return share * new + (1 - share) * replayed
+            parts = zip(logits[~real].chunk(len(groups)), batch.replay.chunk(len(groups)), groups, strict=True)
+            replayed = sum(self._replayed(student, solver, made, group) for student, made, group in parts)
+            return share * new + (1 - share) * replayed / len(groups)
 
         def generated(batch: Batch) -> Tensor:
             return weighted(self.generator.loss(self.classifier.latents(batch), self.rng), batch.replayed, 1 - share)
 
         teacher = copy.deepcopy(self.generator).eval().requires_grad_(False) if old.any() else None
-        yield from self._train(solved, experience, teacher, self.moments)
-        yield from self._train(generated, experience, teacher, self.made, self.generator)
+        count = self.spec.replayed if teacher else 0
+        shared = math.ceil(count / max(1, len(groups))) * len(groups)
+        yield from self._train(solved, experience, teacher, shared, self.moments)
+        yield from self._train(generated, experience, teacher, count, self.made, self.generator)
         yield from self.end(experience, memory)
 
     @property
@@ -82,11 +86,12 @@ class DGR(Learner):
         loss: Callable[[Batch], Tensor],
         experience: Experience,
         teacher: VAE | None,
+        count: int,
         moments: Moments | None,
         generator: VAE | None = None,
     ) -> Iterator[Step]:
-        """Solver or `generator`, for as many minibatches, each joined by what the old generator makes afresh."""
-        data, count = experience.data, self.spec.replayed if teacher else 0
+        """Solver or `generator`, for as many minibatches, each joined by `count` images that are made afresh."""
+        data = experience.data
         epoch = -(-len(data) // self.recipe.optimizer.minibatch)
         sweeps = chain.from_iterable(data.batches(-(-len(data) // epoch), self.rng) for _ in repeat(None))
 

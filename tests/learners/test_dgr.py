@@ -24,8 +24,8 @@ def stream() -> Stream:
     return stream_of([0, 2], [4, 1], [3])
 
 
-def system(**options) -> DGR:
-    learner = whole(arm(SPEC(replayed=REPLAYED, width=8, latent_dim=3, **options)))
+def system(replayed: int = REPLAYED, **options) -> DGR:
+    learner = whole(arm(SPEC(replayed=replayed, width=8, latent_dim=3, **options)))
     assert isinstance(learner, DGR)
     return learner
 
@@ -88,12 +88,15 @@ def test_distilled_it_keeps_all_that_the_old_solver_says(stream):
 
 
 @pytest.mark.parametrize("distil", [False, True])
-def test_with_own_outputs_what_is_generated_is_learned_once_for_each_past_experience(distil, stream):
-    learner = taught(stream, outputs=Outputs.OWN, distil=distil)
+@pytest.mark.parametrize("replayed", [4, 3, 1])
+def test_with_own_outputs_past_experiences_share_what_is_generated(replayed, distil, stream):
+    learner = taught(stream, outputs=Outputs.OWN, distil=distil, replayed=replayed)
     teacher, student, x, y, loss = second(learner, stream[2])
-    logits, answers = student.decide(x[6:]), teacher.decide(x[6:])
+    each = math.ceil(replayed / 2)
+    assert len(x) == 6 + 2 * each
     kept = []
-    for group in ([0, 2], [1, 4]):
+    for made, group in ((x[6 : 6 + each], [0, 2]), (x[6 + each :], [1, 4])):
+        logits, answers = student.decide(made), teacher.decide(made)
         labels = torch.tensor(group)[answers[:, group].argmax(dim=1)]
         kept.append(distilled(logits, answers, group) if distil else cross_entropy(logits, labels, group))
     # The third experience has one class, which competes with none.
