@@ -153,7 +153,7 @@ def only_classes() -> tuple[Recipe, ...]:
             pr_gd,
             name="class-nr-gd",
             replay=replace(pixels, mode=Mode.NEGATIVE),
-            following=replace(PHASE, lr_features=1e-4),  # the rows of old classes stay, so features may not run away
+            following=replace(PHASE, lr_features=6e-5),  # the rows of old classes stay, so features may not run away
         ),
     )
 

@@ -1,11 +1,13 @@
-"""Joint training on domain-incremental split MNIST in plain PyTorch: a check of `domain-joint` of `split-mnist`.
+"""Domain-incremental split MNIST in plain PyTorch: a check of `domain-joint` and `domain-lwf` of `split-mnist`.
 
 The settings are the study's; of negreplay only the images are taken and, with `--no-ordered`, the order of the digits.
 
-    python benchmarks/plain_joint.py 0
+    python benchmarks/plain_domain.py joint 0
 """
 
+import copy
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tyro
@@ -17,11 +19,19 @@ from negreplay.recipes.split_mnist import DIGITS
 from negreplay.streams.stream import class_order
 from negreplay.tuning import tune_process
 
+TEMPERATURE = 2.0
 
-def main(seed: tyro.conf.Positional[int], ordered: bool = True, data: Path = Path("data")) -> None:
+
+def main(
+    system: tyro.conf.Positional[Literal["joint", "lwf"]],
+    seed: tyro.conf.Positional[int],
+    ordered: bool = True,
+    data: Path = Path("data"),
+) -> None:
     """Prints the accuracy on each experience after the last one, and their mean.
 
     Args:
+        system: all data so far, or the data of the experience and what the network said of them before it.
         seed: of weights, minibatches and order.
         ordered: whether the digits come in their order.
         data: folder that holds the images.
@@ -37,10 +47,17 @@ def main(seed: tyro.conf.Positional[int], ordered: bool = True, data: Path = Pat
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 2))
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
     for experience in range(5):
-        rows, step = (came <= experience).nonzero().flatten(), 0
+        rows, step = (came <= experience if system == "joint" else came == experience).nonzero().flatten(), 0
+        before, share = copy.deepcopy(net), 1 / (experience + 1) if system == "lwf" else 1.0
         while step < 2000:
             for batch in rows[torch.randperm(len(rows))].split(128)[: 2000 - step]:
-                loss = F.cross_entropy(net(images[batch]), labels[batch])
+                logits = net(images[batch])
+                loss = F.cross_entropy(logits, labels[batch])
+                if share < 1:
+                    with torch.no_grad():
+                        said = F.softmax(before(images[batch]) / TEMPERATURE, dim=1)
+                    kept = -(said * F.log_softmax(logits / TEMPERATURE, dim=1)).mean() * TEMPERATURE**2
+                    loss = share * loss + (1 - share) * kept
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
