@@ -1,4 +1,4 @@
-"""Domain-incremental split MNIST in plain PyTorch: a check of `domain-joint` and `domain-lwf` of `split-mnist`.
+"""Domain-incremental split MNIST in plain PyTorch: a check of `domain-joint`, `-lwf` and `-si` of `split-mnist`.
 
 The settings are the study's; of negreplay only the images are taken and, with `--no-ordered`, the order of the digits.
 
@@ -20,10 +20,12 @@ from negreplay.streams.stream import class_order
 from negreplay.tuning import tune_process
 
 TEMPERATURE = 2.0
+STRENGTH, DAMPING = 5e3, 0.1
+"""Of Synaptic Intelligence: c and xi."""
 
 
 def main(
-    system: tyro.conf.Positional[Literal["joint", "lwf"]],
+    system: tyro.conf.Positional[Literal["joint", "lwf", "si"]],
     seed: tyro.conf.Positional[int],
     ordered: bool = True,
     data: Path = Path("data"),
@@ -31,7 +33,8 @@ def main(
     """Prints the accuracy on each experience after the last one, and their mean.
 
     Args:
-        system: all data so far, or the data of the experience and what the network said of them before it.
+        system: all data so far; or those of the experience, and what the network said of them before it, or what is
+            known of how much each weight has done.
         seed: of weights, minibatches and order.
         ordered: whether the digits come in their order.
         data: folder that holds the images.
@@ -46,9 +49,11 @@ def main(
 
     net = nn.Sequential(nn.Flatten(), nn.Linear(784, 400), nn.ReLU(), nn.Linear(400, 400), nn.ReLU(), nn.Linear(400, 2))
     optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    importance = [torch.zeros_like(weight) for weight in net.parameters()]
     for experience in range(5):
         rows, step = (came <= experience if system == "joint" else came == experience).nonzero().flatten(), 0
         before, share = copy.deepcopy(net), 1 / (experience + 1) if system == "lwf" else 1.0
+        anchor, path = list(before.parameters()), [torch.zeros_like(weight) for weight in net.parameters()]
         while step < 2000:
             for batch in rows[torch.randperm(len(rows))].split(128)[: 2000 - step]:
                 logits = net(images[batch])
@@ -58,10 +63,20 @@ def main(
                         said = F.softmax(before(images[batch]) / TEMPERATURE, dim=1)
                     kept = -(said * F.log_softmax(logits / TEMPERATURE, dim=1)).mean() * TEMPERATURE**2
                     loss = share * loss + (1 - share) * kept
+                if system == "si":
+                    held = zip(importance, net.parameters(), anchor, strict=True)
+                    loss = loss + STRENGTH * sum((much * (now - then.detach()) ** 2).sum() for much, now, then in held)
+                old = [weight.detach().clone() for weight in net.parameters()]
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                with torch.no_grad():
+                    for way, now, then in zip(path, net.parameters(), old, strict=True):
+                        way -= now.grad * (now - then)
                 step += 1
+        with torch.no_grad():
+            for much, way, now, then in zip(importance, path, net.parameters(), anchor, strict=True):
+                much += way / ((now - then) ** 2 + DAMPING)
 
     with torch.no_grad():
         predicted = net(test.read(torch.arange(len(test.labels)))).argmax(1)

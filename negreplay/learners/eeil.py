@@ -58,6 +58,8 @@ class EEIL(Learner):
             latents = classifier.latents(batch)
             logits = classifier.decide(latents)
             classified = classifier.head.losses(logits, batch.labels, batch.replayed).mean()
+            if not groups:
+                return classified
             answers = said(teacher, latents)
             return classified + sum(distillation(logits, answers, g, temperature).mean() for g in groups)
 

@@ -70,6 +70,13 @@ class Arm:
         return title(self.recipe.name)
 
     @property
+    def data_kept(self) -> str:
+        """How much of the training data is kept between experiences."""
+        if self.recipe.replay.choice is Choice.ALL:
+            return "all"
+        return "some" if self.recipe.keeps_data else "none"
+
+    @property
     def meaning(self) -> str:
         """What the arm does, for a reader who knows nothing of it."""
         return " ".join(_meaning(self.recipe))

@@ -13,6 +13,7 @@ from negreplay.recipe import (
     Mode,
     Study,
 )
+from negreplay.recipes.cifar50_systems import EVERYTHING
 from negreplay.results.curves import SOURCES, SPARE, styles
 from negreplay.results.metrics import Row
 from negreplay.results.pages import seconds, size
@@ -127,9 +128,9 @@ def told(rows: list[Row], arm: str) -> list[Row]:
     return [replace(row, task_aware=0.8 + 0.01 * row.seed) if row.arm == arm else row for row in rows]
 
 
-def table(html: str) -> list[list[str]]:
-    """The results, line by line, cell by cell."""
-    lines = html.split("<h2>Results</h2>")[1].split("</table>")[0].split("<tr")[1:]
+def table(html: str, heading: str = "Results") -> list[list[str]]:
+    """The table below a heading, line by line, cell by cell."""
+    lines = html.split(f"<h2>{heading}</h2>")[1].split("</table>")[0].split("<tr")[1:]
     return [[words(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line, re.S)] for line in lines]
 
 
@@ -256,3 +257,12 @@ def test_durations(value: float, text: str):
 )
 def test_sizes(value: float, text: str):
     assert size(float(value)) == text
+
+
+def test_each_arm_says_how_much_of_the_training_data_it_keeps(tmp_path: Path):
+    study = six_arms(seeds=(0,))
+    recipes = [replace(study.recipes[1], name="joint", replay=EVERYTHING), *study.recipes]
+    study = replace(study, recipes=tuple(recipes))
+    heads, *arms = table(page(tmp_path, study, rows_of(study, 9, 50)), "Time and memory")
+    column = heads.index("training data")
+    assert [line[column] for line in arms] == ["all", "none", "some", "none", "some", "none", "none"]
