@@ -1,0 +1,70 @@
+"""What a step of each arm of a study takes, one arm after the other: to be run on an idle machine.
+
+    python benchmarks/step_times.py cifar50-systems --data ../shared/data
+
+The steps are those of an epoch of the second experience (of the only one, where there is no other), after an epoch of
+the first. Printed are their median, and how often the first arm's would fit into it.
+"""
+
+import time
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from statistics import median
+
+import torch
+import tyro
+
+from negreplay.builders.learners import build_learner
+from negreplay.builders.streams import build_data, build_stream
+from negreplay.optimize import Device
+from negreplay.recipe import Phase, Recipe
+from negreplay.recipes import STUDIES
+from negreplay.tuning import tune_process
+
+
+def main(study: tyro.conf.Positional[str], data: Path = Path("data"), weights: Path = Path("weights")) -> None:
+    """Prints a line for each arm that trains.
+
+    Args:
+        study: its name.
+        data: folder that holds the images.
+        weights: folder that holds pretrained weights.
+    """
+    tune_process()
+    torch.set_num_threads(1)
+    recipes = next(known.recipes for known in STUDIES if known.name == study)
+    standard = None
+    for recipe in recipes:
+        if recipe.first is None or recipe.following is None:
+            continue
+        seconds = step_of(replace(recipe, first=once(recipe.first), following=once(recipe.following)), data, weights)
+        standard = standard or seconds
+        print(f"{recipe.name:16} {1000 * seconds:6.0f} ms  {seconds / standard:.2f}", flush=True)
+
+
+def once(phase: Phase) -> Phase:
+    """The phase with one epoch."""
+    return replace(phase, epochs=1, iterations=None)
+
+
+def step_of(recipe: Recipe, data: Path, weights: Path) -> float:
+    """The median of seconds between two steps of the first stage of the last experience looked at."""
+    train, test = build_data(recipe.stream, data)
+    stream = build_stream(recipe.stream, train, test, seed=0)
+    learner = build_learner(recipe, train, 0, weights, Device(), torch.Generator().manual_seed(0))
+    gaps: list[float] = []
+    for experience in islice(stream, 2):
+        gaps, last, stage = [], 0.0, 0
+        for step in learner.learn(experience):
+            now = time.perf_counter()
+            if step.done == 1:
+                stage += 1
+            elif stage == 1:
+                gaps.append(now - last)
+            last = now
+    return median(gaps)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
