@@ -1,1 +1,3 @@
 """Continual learning with generative negative replay."""
+
+__version__ = "0.1.0"

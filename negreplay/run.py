@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from negreplay import __version__
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell, rehearse
 from negreplay.checkpoint import read_position
@@ -30,7 +31,7 @@ from negreplay.results.table import write_rows
 
 @dataclass(frozen=True)
 class Run:
-    """A study in its folder: where it finds things, what was typed, the names of its classes.
+    """A study in its folder: where it finds things, what was typed and on what machine, the names of its classes.
 
     `jobs` arms are learned at once, each in a process of its own when there are several.
     """
@@ -40,6 +41,7 @@ class Run:
     places: Places
     jobs: int
     command: str
+    machine: str
     classes: tuple[str, ...]
 
     def cells(self) -> list[Cell]:
@@ -62,7 +64,14 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -
         raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
     _check_device(places.device)
     classes = rehearse(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
-    settings = {"command": command, "machine": machine(), "jobs": jobs, "classes": classes, "places": asdict(places)}
+    run = Run(folder, study, places, jobs, command, machine(places.device), classes)
+    settings = {
+        "command": command,
+        "machine": run.machine,
+        "jobs": jobs,
+        "classes": classes,
+        "places": asdict(places),
+    }
     made = not folder.exists()
     try:
         write_whole(folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
@@ -73,7 +82,7 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -
             if made:
                 folder.rmdir()
         raise
-    return Run(folder, study, places, jobs, command, classes)
+    return run
 
 
 def reopen(folder: Path) -> Run:
@@ -90,7 +99,8 @@ def reopen(folder: Path) -> Run:
         found = settings["places"]
         store = Path(found["store"]) if found["store"] else None
         places = Places(Path(found["data"]), Path(found["weights"]), store, Device(**found["device"]))
-        return Run(folder, study, places, int(settings["jobs"]), settings["command"], tuple(settings["classes"]))
+        command, where, classes = settings["command"], settings["machine"], tuple(settings["classes"])
+        return Run(folder, study, places, int(settings["jobs"]), command, where, classes)
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{path} cannot be read ({reason}): restore it, or run the study in another folder.") from error
@@ -157,15 +167,17 @@ def report(run: Run) -> list[Row]:
     """Writes results.csv, report.html and the curves from what has been learned so far."""
     rows = rows_of(run.folder, run.study)
     write_rows(run.folder / "results.csv", rows)
-    write_report(run.folder, run.study, rows, machine(), run.command, run.classes)
+    write_report(run.folder, run.study, rows, run.machine, run.command, run.classes)
     return rows
 
 
-def machine() -> str:
-    """What the numbers were measured on."""
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
-    )
+def machine(device: Device) -> str:
+    """What learns here, and by which programs."""
+    parts = [platform.machine(), f"{os.cpu_count()} cores"]
+    if device.name.startswith("cuda"):
+        parts.append(torch.cuda.get_device_name(device.name))
+    programs = f"Python {platform.python_version()}", f"torch {torch.__version__}", f"negreplay {__version__}"
+    return ", ".join((*parts, *programs))
 
 
 def _check_device(device: Device) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tiny import Negreplay, digits, file_of, numbers, run
 
+from negreplay import __version__
 from negreplay.builders.study_files import read_study
 from negreplay.recipe import Study
 from negreplay.recipes import STUDIES
@@ -50,6 +51,16 @@ def test_resuming_a_finished_run_only_reports_again(negreplay: Negreplay):
     written = checkpoint.stat().st_mtime_ns
     assert negreplay("resume", "out").code == 0
     assert Path("out/results.csv").read_text() == before and checkpoint.stat().st_mtime_ns == written
+
+
+def test_a_report_names_the_machine_that_learned_not_the_one_that_reports(negreplay: Negreplay):
+    run(negreplay, digits("no-replay"))
+    path, page = Path("out/run.json"), Path("out/report.html")
+    begun = json.loads(path.read_text())["machine"]
+    assert begun.endswith(f"negreplay {__version__}") and begun in page.read_text()
+    path.write_text(path.read_text().replace(begun, "a robot"))
+    assert negreplay("report", "out").code == 0
+    assert "a robot" in page.read_text() and begun not in page.read_text()
 
 
 def test_list_names_all_studies(negreplay: Negreplay):

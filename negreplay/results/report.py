@@ -107,7 +107,7 @@ def write_report(
         folder: the folder of the run.
         study: the arms and seeds that were to be run.
         rows: what has been evaluated so far; an unfinished run is reported and marked as such.
-        machine: what it ran on, in words.
+        machine: what it was begun on, in words.
         command: the command line that reproduces it.
         names: the classes' names; without them classes are numbered.
 

@@ -82,7 +82,7 @@ def test_identifiers_are_unique(full: str):
 def test_settings_and_reproduction(full: str):
     text = words(full)
     assert "negreplay run cifar50-nc" in text
-    assert "Machine: 2 cores." in text
+    assert "Begun on: 2 cores." in text
     assert '"summary": "Fifty classes in nine experiences."' in text
     assert "replay.source none original generated original generated random" in text
     assert "incomplete" not in text
