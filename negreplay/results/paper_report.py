@@ -70,15 +70,15 @@ def _terminal_table(exhibit: Exhibit, lines: list[Line]) -> Table:
         caption += " * other images: compare the order, not the numbers."
     table = Table(title=f"{exhibit.title}: {exhibit.caption}", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = table.caption_justify = "left"
-    several = len({line.paper.source for line in lines}) > 1
+    several = len({line.paper.source for line in lines if line.paper}) > 1
     for column in ("benchmark", "arm", "published", *(["by"] if several else []), "ours", "reproduced"):
         justify = "right" if column in ("published", "ours") else "left"
         table.add_column(column, justify=justify, no_wrap=column in ("benchmark", "arm"))
     for line in lines:
         name = f"* {line.study}" if line.stand_in else exhibit.beside_title(line.benchmark)
         verdict = "" if line.stand_in else line.reproduced
-        source = [line.paper.source] if several else []
-        table.add_row(name, title(line.arm), str(line.paper), *source, percent(line.ours), verdict)
+        source = [line.paper.source if line.paper else "—"] if several else []
+        table.add_row(name, title(line.arm), str(line.paper or "—"), *source, percent(line.ours), verdict)
     return table
 
 

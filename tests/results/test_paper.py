@@ -157,12 +157,25 @@ def test_the_terminal_prints_benchmarks_and_arms_whole_and_no_title_twice():
     exhibit = EXHIBITS["split-mnist"]
     print_exhibit(exhibit, {}, console)
     lines = [line.split() for line in console.export_text().splitlines() if "-incremental" in line]
-    assert [tuple(words[:2]) for words in lines] == [
-        (benchmark.name.removeprefix("Split MNIST, "), target.arm)
-        for benchmark, _ in exhibit.panels
-        for target in targets()
-        if target.benchmark == benchmark.name
-    ]
+    expected: list[tuple[str, str]] = []
+    for benchmark, arms in exhibit.panels:
+        printed = [target.arm for target in targets() if target.benchmark == benchmark.name]
+        scenario = benchmark.name.removeprefix("Split MNIST, ")
+        expected += [(scenario, arm) for arm in (*printed, *(arm for arm in arms if arm not in printed))]
+    assert [tuple(words[:2]) for words in lines] == expected
+
+
+def test_generative_replay_stands_beside_what_is_published_of_others(tmp_path: Path):
+    exhibit, recipes = EXHIBITS["split-mnist"], (replace(STUDY.recipes[0], name="class-nr-gd"),)
+    study = replace(STUDY, name="split-mnist", recipes=recipes, seeds=(0,))
+    rows = [replace(row, task_agnostic=0.5) for row in rows_of(study, 5, 10)]
+    (shown,) = (line for line in table_lines(exhibit, found(study, rows)) if line.ours)
+    assert (shown.arm, shown.paper, shown.reproduced) == ("class-nr-gd", None, "nothing published")
+    page = write_exhibit(tmp_path, exhibit, found(study, rows)).read_text()
+    row = page.split("class-nr-gd")[1].split("</tr>")[0]
+    assert "50.00" in row and row.count("—") == 2 and "nothing published" in row
+    begun = found(study, rows[:2])
+    assert "class-nr-gd" not in str(missing(exhibit, found(study, rows))) and missing(exhibit, begun)
 
 
 def test_a_page_says_what_was_measured(tmp_path: Path):
