@@ -66,17 +66,19 @@ def main(
                 if system == "si":
                     held = zip(importance, net.parameters(), anchor, strict=True)
                     loss = loss + STRENGTH * sum((much * (now - then.detach()) ** 2).sum() for much, now, then in held)
-                old = [weight.detach().clone() for weight in net.parameters()]
+                    old = [weight.detach().clone() for weight in net.parameters()]
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                with torch.no_grad():
-                    for way, now, then in zip(path, net.parameters(), old, strict=True):
-                        way -= now.grad * (now - then)
+                if system == "si":
+                    with torch.no_grad():
+                        for way, now, then in zip(path, net.parameters(), old, strict=True):
+                            way -= now.grad * (now - then)
                 step += 1
-        with torch.no_grad():
-            for much, way, now, then in zip(importance, path, net.parameters(), anchor, strict=True):
-                much += way / ((now - then) ** 2 + DAMPING)
+        if system == "si":
+            with torch.no_grad():
+                for much, way, now, then in zip(importance, path, net.parameters(), anchor, strict=True):
+                    much += way / ((now - then) ** 2 + DAMPING)
 
     with torch.no_grad():
         predicted = net(test.read(torch.arange(len(test.labels)))).argmax(1)

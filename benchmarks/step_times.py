@@ -33,9 +33,11 @@ def main(study: tyro.conf.Positional[str], data: Path = Path("data"), weights: P
     """
     tune_process()
     torch.set_num_threads(1)
-    recipes = next(known.recipes for known in STUDIES if known.name == study)
+    known = {each.name: each for each in STUDIES}
+    if study not in known:
+        raise SystemExit(f"there is no study {study!r}: choose one of {', '.join(known)}.")
     standard = None
-    for recipe in recipes:
+    for recipe in known[study].recipes:
         if recipe.first is None or recipe.following is None:
             continue
         seconds = step_of(replace(recipe, first=once(recipe.first), following=once(recipe.following)), data, weights)
