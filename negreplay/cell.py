@@ -7,7 +7,7 @@ whoever runs it decides what to show.
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from negreplay.nets.classifier import INPUT, fingerprint
 from negreplay.optimize import Device, Step
 from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
 from negreplay.results.metrics import Row, accuracies, by_experience
+from negreplay.streams.held import held
 from negreplay.streams.latents import LatentStore
 from negreplay.streams.stream import Data, Stream
 
@@ -98,7 +99,7 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
     clock = Clock()
     _forget_peak()
     for experience in stream[position.learned :]:
-        for step in learner.learn(experience):
+        for step in learner.learn(replace(experience, data=held(experience.data))):
             clock.add(step.phase)
             yield Event(recipe.name, cell.seed, experience.index, len(stream), step, None)
         clock.add("classifier")

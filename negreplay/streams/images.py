@@ -53,6 +53,11 @@ class Images:
         with ThreadPoolExecutor(_THREADS) as pool:
             return _gathered(self._pixels, rows, draws, (height, width, 3), pool)
 
+    def fitted(self, rows: Int[Tensor, " k"]) -> UInt8[np.ndarray, "k height width 3"]:
+        """The pixels of these rows without a draw."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return np.stack(list(pool.map(self._pixels, rows.tolist(), repeat(None))))
+
     def _pixels(self, row: int, draw: int | None) -> UInt8[np.ndarray, "height width 3"]:
         image = decode(self.files, self.paths[row], self.recipe, draw)
         if image.size != self.size:
