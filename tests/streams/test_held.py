@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pictures import save
 from PIL import Image
 
 from negreplay.recipe import Augment, ImageRecipe
@@ -15,7 +16,6 @@ from negreplay.streams.held import Held, held
 from negreplay.streams.images import Images
 from negreplay.streams.selected import renumbered
 from negreplay.streams.stream import Tensors, View
-from tests.streams.pictures import save
 
 RECIPES = [
     ImageRecipe(),
