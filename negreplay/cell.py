@@ -137,10 +137,10 @@ def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Cl
     Only the growing one is read: a class never seen is never predicted, so the rest of the whole test set is wrong
     without a look.
     """
-    classes, device, arrived = len(stream.names), learner.device.name, stream.arrivals()
+    classes, arrived = len(stream.names), stream.arrivals()
     correct, told = np.zeros((2, classes), dtype=np.int64)
     for x, y in stream.growing_test(index).batches(EVALUATED_AT_ONCE):
-        scores = learner.predict(x.to(device), stream.test.encoded).cpu()
+        scores = learner.predict(x, stream.test.encoded).cpu()
         correct += _right(scores, y, classes)
         if arrived is not None:
             told += _right(scores.masked_fill(arrived[y].unsqueeze(1) != arrived, -torch.inf), y, classes)

@@ -104,7 +104,7 @@ class Moments(nn.Module):
         self.names = ("exp_avg", "exp_avg_sq", "step") if kind == "adam" else ("momentum_buffer",)
         for i, parameter in enumerate(self.learning):
             for name in self.names:
-                kept = torch.zeros(()) if name == "step" else torch.zeros_like(parameter)
+                kept = parameter.new_zeros(()) if name == "step" else torch.zeros_like(parameter)
                 self.register_buffer(f"{name}_{i}", kept.detach())
 
     @contextmanager

@@ -137,7 +137,7 @@ class Learner(nn.Module, ABC):
         """What the classifier makes of patterns below its head."""
         self.classifier.eval()
         with self.device.computing():
-            return self.classifier.features(self.classifier.encode(inputs.to(self.device.name), encoded)).float()
+            return self.classifier.features(self.classifier.encode(inputs, encoded)).float()
 
     def features_of(self, data: View) -> Float[Tensor, "n f"]:
         """The features of a whole view, in its order."""
@@ -148,7 +148,7 @@ class Learner(nn.Module, ABC):
         """What the classifier says; minus infinity for classes never seen."""
         self.classifier.eval()
         with self.device.computing():
-            logits = self.classifier.decide(self.classifier.encode(inputs.to(self.device.name), encoded))
+            logits = self.classifier.decide(self.classifier.encode(inputs, encoded))
         return logits.float().masked_fill(~self.classifier.head.seen, -torch.inf)
 
 

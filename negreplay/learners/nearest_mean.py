@@ -26,7 +26,7 @@ class NearestMean(Learner):
         super().__init__(parts)
         rows = self.classifier.head.rows
         self.register_buffer("total", torch.zeros_like(rows, dtype=torch.float64))
-        self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long))
+        self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long, device=rows.device))
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         memory, done = self.begin(experience), 0

@@ -39,7 +39,7 @@ class SLDA(Learner):
         self.spec = spec
         rows = self.classifier.head.rows
         self.register_buffer("means", torch.zeros_like(rows))
-        self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long))
+        self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long, device=rows.device))
         self.register_buffer("covariance", rows.new_zeros(rows.shape[1], rows.shape[1]))
 
     def learn(self, experience: Experience) -> Iterator[Step]:

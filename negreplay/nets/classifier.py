@@ -57,12 +57,13 @@ class Classifier(nn.Module):
     def encode(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n *latent"]:
         """The latents of images, wherever these are; with a blocked front they carry no gradient.
 
-        What is `encoded` already, as all that comes from a store, is returned as it is.
+        What is `encoded` already, as all that comes from a store, is only brought to where the classifier is.
         """
+        inputs = inputs.to(self.blocked.device)
         if encoded:
             return inputs
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.blocked):
-            return self.front(_channels_last(inputs.to(self.blocked.device)))
+            return self.front(_channels_last(inputs))
 
     def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
         """What the back makes of latents."""

@@ -14,7 +14,7 @@ from negreplay.recipes.cifar50_more import (
     CIFAR50_NC_SHARE,
     CIFAR50_NIC_PRINTED,
 )
-from negreplay.recipes.cifar50_systems import CIFAR50_SYSTEMS, CIFAR50_SYSTEMS_POOLED
+from negreplay.recipes.cifar50_systems import CIFAR50_SYSTEMS, CIFAR50_SYSTEMS_POOLED, CIFAR50_SYSTEMS_RESNET18
 from negreplay.recipes.core50_nc import CORE50_NC, CORE50_NC_BLOCKED, CORE50_NC_NAIVE
 from negreplay.recipes.core50_nic import CORE50_NIC
 from negreplay.recipes.digits import DIGITS
@@ -43,4 +43,5 @@ STUDIES = (
     SPLIT_FASHION,
     CIFAR50_SYSTEMS,
     CIFAR50_SYSTEMS_POOLED,
+    CIFAR50_SYSTEMS_RESNET18,
 )

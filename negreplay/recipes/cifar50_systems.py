@@ -16,6 +16,7 @@ from negreplay.recipe import (
     BiC,
     Choice,
     ClassifierRecipe,
+    Front,
     HeadKind,
     ICaRL,
     ImageRecipe,
@@ -36,6 +37,7 @@ from negreplay.recipe import (
     SynapticIntelligence,
 )
 from negreplay.recipes import cifar50
+from negreplay.recipes.arms import six_arms
 
 EXEMPLARS = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=20)
 DRAWN = replace(EXEMPLARS, choice=Choice.RANDOM)
@@ -110,6 +112,15 @@ grows later (after a second one of 8 epochs, strength 40 gave 41.1 %, 10 35.7 %,
 gradients of whole minibatches, bear 1e4, which here is about 40. RWalk's is 2 * strength * (F + s), up to 4 times the
 strength; theirs are not scaled, and bear 20.
 """
+LATENT = replace(
+    SCRATCH,
+    name="no-replay",
+    classifier=ClassifierRecipe("resnet20-32", "layer2", Front.FIRST, renorm=None),
+    following=Phase(30, lr_features=5e-3, lr_head=0.05),
+    learner=LatentReplay(),
+)
+"""As on ImageNet (Table 6): after the first experience the last stage and the head learn, these with its rates."""
+GENERATOR = replace(cifar50.NC_GENERATOR, first_iterations=None, iterations=None, epochs=30)
 CIFAR50_SYSTEMS = Study(
     "cifar50-systems",
     "50 classes of photographs, 10 then 8 x 5: the systems of Table 3, ResNet-20 from nothing.",
@@ -124,9 +135,27 @@ CIFAR50_SYSTEMS = Study(
         replace(AR1, name="ar1-e", replay=EXEMPLARS),
         AR1,
         ALL_AT_ONCE,
+        *six_arms(LATENT, 1000, GENERATOR),
     ),
     seeds=(0,),
-    hours=9.0,
+    hours=12.0,
+)
+
+
+def larger(arm: Recipe) -> Recipe:
+    """The arm with a ResNet-18, whose stages are four."""
+    layer = {"input": "input", "layer2": "layer3"}[arm.classifier.replay_layer]
+    learner = replace(arm.learner, layer="layer4") if isinstance(arm.learner, LwM) else arm.learner
+    return replace(arm, learner=learner, classifier=replace(arm.classifier, backbone="resnet18-32", replay_layer=layer))
+
+
+CIFAR50_SYSTEMS_RESNET18 = Study(
+    "cifar50-systems-resnet18",
+    "cifar50-systems with a ResNet-18.",
+    tuple(map(larger, CIFAR50_SYSTEMS.recipes)),
+    seeds=(0,),
+    hours=1.0,
+    on="one GPU",
 )
 
 POOLED = cifar50.pooled(cifar50.NC)

@@ -18,7 +18,7 @@ from negreplay.errors import UserError
 from negreplay.recipe import Augment, ImageRecipe
 from negreplay.streams.decoding import DECODER, decode
 from negreplay.streams.files import Files, Folder, Member
-from negreplay.streams.transforms import region, transformed
+from negreplay.streams.transforms import region, transformed, varied
 
 _THREADS = min(os.cpu_count() or 1, 16)
 
@@ -85,12 +85,13 @@ class Pixels:
         self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None
     ) -> Float[Tensor, "k channels height width"]:
         """The images of these rows, in [0, 1], channels last in memory."""
-        if self.recipe.size is None and draws is None:
-            return torch.from_numpy(self.pixels[rows.numpy()]).movedim(-1, 1) / 255
-        _, height, width, channels = self.pixels.shape
-        if self.recipe.size is not None:
-            height = width = self.recipe.size
-        return _gathered(self._pixels, rows, draws, (height, width, channels), None)
+        size = self.recipe.size
+        if size is not None:
+            return _gathered(self._pixels, rows, draws, (size, size, self.pixels.shape[-1]), None)
+        pixels = self.pixels[rows.numpy()]
+        if draws is not None:
+            pixels = varied(pixels, self.recipe, draws.tolist())
+        return torch.from_numpy(pixels).movedim(-1, 1) / 255
 
     def _pixels(self, row: int, draw: int | None) -> UInt8[np.ndarray, "height width channels"]:
         stored = self.pixels[row]

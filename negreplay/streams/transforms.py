@@ -6,8 +6,11 @@ plainly.
 """
 
 import math
+from collections.abc import Sequence
 from random import Random
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from negreplay.recipe import Augment, ImageRecipe
@@ -43,13 +46,36 @@ def transformed(image: Image.Image, box: Box, recipe: ImageRecipe, draw: int | N
         case Augment.NONE:
             return _fitted(image, recipe)
         case Augment.FLIP:
-            varied = _fitted(image, recipe)
+            image = _fitted(image, recipe)
         case Augment.CROP:
-            varied = _shifted(_fitted(image, recipe), Random(draw))
+            image = _fitted(image, recipe)
+            left, top = _offset(image.size, draw)
+            image = image.crop((left, top, left + image.width, top + image.height))
         case Augment.RESIZED_CROP:
             assert recipe.size is not None, "ImageRecipe demands a size for resized crops"
-            varied = image.resize((recipe.size, recipe.size), Image.Resampling.BILINEAR, box=box)
-    return ImageOps.mirror(varied) if draw % 2 else varied
+            image = image.resize((recipe.size, recipe.size), Image.Resampling.BILINEAR, box=box)
+    return ImageOps.mirror(image) if draw % 2 else image
+
+
+def varied(
+    pixels: UInt8[np.ndarray, "k height width channels"], recipe: ImageRecipe, draws: Sequence[int]
+) -> UInt8[np.ndarray, "k height width channels"]:
+    """What `transformed` makes of images that need no fitting, all at once."""
+    if recipe.augment is Augment.NONE:
+        return pixels
+    assert recipe.augment is not Augment.RESIZED_CROP, "which fits each image anew"
+    if recipe.augment is Augment.CROP:
+        _, height, width, _ = pixels.shape
+        made = np.zeros_like(pixels)
+        for after, before, draw in zip(made, pixels, draws, strict=True):
+            left, top = _offset((width, height), draw)
+            rows, columns = _overlap(top, height), _overlap(left, width)
+            after[_overlap(-top, height), _overlap(-left, width)] = before[rows, columns]
+    else:
+        made = pixels.copy()
+    odd = np.array([draw % 2 == 1 for draw in draws], dtype=bool)
+    made[odd] = made[odd, :, ::-1]
+    return made
 
 
 def _fitted(image: Image.Image, recipe: ImageRecipe) -> Image.Image:
@@ -65,11 +91,16 @@ def _fitted(image: Image.Image, recipe: ImageRecipe) -> Image.Image:
     return resized.crop((left, top, left + size, top + size))
 
 
-def _shifted(image: Image.Image, random: Random) -> Image.Image:
-    """Moved by up to an eighth of its sides, in whole pixels; what comes in from outside is black."""
-    width, height = image.size
-    left, top = (math.floor((2 * (side // 8) + 1) * random.random()) - side // 8 for side in image.size)
-    return image.crop((left, top, left + width, top + height))
+def _offset(size: tuple[int, int], draw: int) -> tuple[int, int]:
+    """Where a moved image begins: up to an eighth of its sides away; what comes in from outside is black."""
+    random = Random(draw)
+    left, top = (math.floor((2 * (side // 8) + 1) * random.random()) - side // 8 for side in size)
+    return left, top
+
+
+def _overlap(begin: int, side: int) -> slice:
+    """What an image and one of the same size that begins here have in common, in the first one's pixels."""
+    return slice(max(begin, 0), side + min(begin, 0))
 
 
 def _random_part(size: tuple[int, int], random: Random) -> Box:

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from negreplay.recipe import Augment, ImageRecipe
 from negreplay.streams.images import Pixels
+from negreplay.streams.transforms import transformed
 
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 ROWS = pytest.mark.parametrize("rows", [[3, 0, 3], [4], [], list(range(5))], ids=len)
-EVEN = 2 * torch.arange(5)
-"""Draws that mirror nothing."""
 
 
 def pixels(recipe: ImageRecipe, channels: int, augmented: bool = False) -> Pixels:
@@ -42,14 +42,27 @@ def test_images_are_read_as_they_are(channels: int, rows: list[int], augment: Au
 
 @CHANNELS
 @ROWS
-def test_the_fast_way_is_the_slow_way(channels: int, rows: list[int]):
-    """With draws images go through Pillow one by one, and these draws change nothing."""
-    chosen = torch.tensor(rows, dtype=torch.long)
-    fast, slow = pixels(ImageRecipe(), channels), pixels(ImageRecipe(augment=Augment.FLIP), channels, augmented=True)
-    one, other = fast.read(chosen), slow.read(chosen, EVEN[: len(rows)])
+def test_draws_mean_nothing_where_nothing_varies(channels: int, rows: list[int]):
+    chosen, draws = torch.tensor(rows, dtype=torch.long), torch.arange(len(rows))
+    data = pixels(ImageRecipe(), channels)
+    one, other = data.read(chosen), data.read(chosen, draws)
     assert torch.equal(one, other) and one.dtype == other.dtype
     assert all(x.is_contiguous(memory_format=torch.channels_last) for x in (one, other) if len(x))
-    assert torch.equal(fast.read(chosen, EVEN[: len(rows)] + 1), one), "draws mean nothing where nothing varies"
+
+
+@CHANNELS
+@pytest.mark.parametrize("augment", [Augment.FLIP, Augment.CROP])
+def test_all_at_once_is_one_by_one(channels: int, augment: Augment):
+    """Images that need no fitting do not go through Pillow."""
+    recipe = ImageRecipe(augment=augment)
+    data = pixels(recipe, channels, augmented=True)
+    rows, draws = torch.arange(60) % 5, torch.randint(2**62, (60,), generator=torch.Generator().manual_seed(0))
+    x = data.read(rows, draws)
+    for one, row, draw in zip(x, rows.tolist(), draws.tolist(), strict=True):
+        image = Image.fromarray(data.pixels[row] if channels == 3 else data.pixels[row, :, :, 0])
+        alone = np.asarray(transformed(image, (0, 0, *image.size), recipe, draw)).reshape(8, 11, channels)
+        assert np.array_equal(one.movedim(0, -1).numpy(), alone / np.float32(255))
+    assert x.is_contiguous(memory_format=torch.channels_last)
 
 
 @CHANNELS
