@@ -2,8 +2,9 @@
 
     python benchmarks/step_times.py cifar50-systems --data ../shared/data
 
-The steps are those of the second epoch of the second experience (of the only one, where there is no other), after two
-epochs of the first. Printed are their median, and how often the first arm's would fit into it.
+The steps are the first of the second experience (of the only one, where there is no other), after some of the first;
+images have been decoded before. Printed are their median, how often the first arm's would fit into it, and where there
+is one the median of the generator's.
 """
 
 import time
@@ -22,6 +23,9 @@ from negreplay.recipe import Phase, Recipe
 from negreplay.recipes import STUDIES
 from negreplay.streams.held import held
 from negreplay.tuning import tune_process
+
+WARM, TIMED = 5, 20
+"""Steps before those that are timed, and how many these are."""
 
 
 def main(
@@ -44,33 +48,46 @@ def main(
     for recipe in known[study].recipes:
         if recipe.first is None or recipe.following is None:
             continue
-        brief = replace(recipe, first=twice(recipe.first), following=twice(recipe.following))
-        seconds = step_of(brief, data, weights, Device(device))
-        standard = standard or seconds
-        print(f"{recipe.name:16} {1000 * seconds:6.1f} ms  {seconds / standard:.2f}", flush=True)
+        seconds = steps_of(briefly(recipe), data, weights, Device(device))
+        standard = standard or seconds["classifier"]
+        line = f"{recipe.name:16} {1000 * seconds['classifier']:6.1f} ms  {seconds['classifier'] / standard:.2f}"
+        if "generator" in seconds:
+            line += f"   generator {1000 * seconds['generator']:6.1f} ms"
+        print(line, flush=True)
 
 
-def twice(phase: Phase) -> Phase:
-    """The phase with two epochs."""
-    return replace(phase, epochs=2, iterations=None)
+def briefly(recipe: Recipe) -> Recipe:
+    """The arm with so many steps an experience as are looked at."""
+
+    def short(phase: Phase) -> Phase:
+        return replace(phase, epochs=None, decay_every=None, iterations=WARM + TIMED)
+
+    assert recipe.first and recipe.following, "only who trains comes here"
+    brief = replace(recipe, first=short(recipe.first), following=short(recipe.following))
+    if recipe.generator is None:
+        return brief
+    few = replace(recipe.generator, epochs=None, first_iterations=WARM, iterations=WARM + TIMED)
+    return replace(brief, generator=few)
 
 
-def step_of(recipe: Recipe, data: Path, weights: Path, device: Device) -> float:
-    """The median of seconds between two steps of the second epoch, once images have been decoded."""
+def steps_of(recipe: Recipe, data: Path, weights: Path, device: Device) -> dict[str, float]:
+    """By phase, the median of seconds between two steps of the last experience looked at."""
     train, test = build_data(recipe.stream, data)
     stream = build_stream(recipe.stream, train, test, seed=0)
     learner = build_learner(recipe, train, 0, weights, device, torch.Generator().manual_seed(0))
-    gaps: list[float] = []
+    gaps: dict[str, list[float]] = {}
     for experience in islice(stream, 2):
-        gaps, last, stage = [], 0.0, 0
-        for step in learner.learn(replace(experience, data=held(experience.data))):
+        gaps, last = {}, 0.0
+        view = held(experience.data)
+        view.data.read(view.rows)
+        for step in learner.learn(replace(experience, data=view)):
             now = time.perf_counter()
-            if step.done == 1:
-                stage += 1
-            elif stage == 1 and step.done > step.total / 2:
-                gaps.append(now - last)
+            if step.done == 1 and step.phase in gaps:
+                break  # a second stage, which is learned as the first one
+            if step.done > WARM:
+                gaps.setdefault(step.phase, []).append(now - last)
             last = now
-    return median(gaps)
+    return {phase: median(seconds) for phase, seconds in gaps.items()}
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ AR1 = replace(
     SCRATCH,
     name="ar1",
     classifier=ClassifierRecipe("resnet20-32", "input"),
-    learner=LatentReplay(penalty=SynapticIntelligence(8e5, clip=1e-3, multiplier=1e-6)),
+    learner=LatentReplay(penalty=SynapticIntelligence(8e5, clip=4e-5, multiplier=1e-6)),
 )
 STRENGTHS = {"ewc-e": 20.0, "rwalk": 10.0, "lwf": 10.0, "lwf-e": 10.0}
 """As Masana et al. have them, but for two that this rate and momentum cannot take: steps diverge where the curvature
