@@ -99,12 +99,11 @@ SCRATCH = Recipe(
 )
 ALL_AT_ONCE = replace(SCRATCH, name="joint", stream=replace(SCRATCH.stream, first_classes=50), replay=EVERYTHING)
 """The ceiling in a single experience: to learn all classes so far in each of nine takes five times as long."""
-AR1 = replace(
-    SCRATCH,
-    name="ar1",
-    classifier=ClassifierRecipe("resnet20-32", "input"),
-    learner=LatentReplay(penalty=SynapticIntelligence(8e5, clip=4e-5, multiplier=1e-6)),
-)
+AR1 = replace(SCRATCH, name="ar1", learner=LatentReplay(penalty=SynapticIntelligence(8e5, clip=4e-5, multiplier=1e-6)))
+"""The importance of a weight is clipped where steps still converge (see `STRENGTHS`), not at the 1e-3 of Table 4. Batch
+norm is plain, as on ImageNet (Table 6): the statistics of batch renormalisation hardly move after the first experience,
+and features here do.
+"""
 STRENGTHS = {"ewc-e": 20.0, "rwalk": 10.0, "lwf": 10.0, "lwf-e": 10.0}
 """As Masana et al. have them, but for two that this rate and momentum cannot take: steps diverge where the curvature
 of the penalty exceeds 2 (1 + momentum) / rate = 76. EWC's is strength * F: F reached 1.3 after the first experience and
@@ -138,7 +137,7 @@ CIFAR50_SYSTEMS = Study(
         *six_arms(LATENT, 1000, GENERATOR),
     ),
     seeds=(0,),
-    hours=12.0,
+    hours=11.0,
 )
 
 
