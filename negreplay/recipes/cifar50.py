@@ -69,5 +69,5 @@ CIFAR50_NIC_POOLED = Study(
     "cifar50-nic-pooled",
     "50 classes of photographs, one eighth of one at a time; replay at the pooled features, only the head learns.",
     six_arms(pooled(NIC), 50, POOLED_NIC_GENERATOR),
-    hours=0.5,
+    hours=0.7,
 )
