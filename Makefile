@@ -35,4 +35,6 @@ bench: .venv/installed
 	$(BIN)/negreplay run cifar50-nc-naive --precision bfloat16
 	$(BIN)/negreplay run cifar50-nc-share --precision bfloat16
 	$(BIN)/negreplay run cifar50-25x2 --seeds 0 --precision bfloat16
+	$(BIN)/negreplay run cifar50-systems-pooled
+	$(BIN)/negreplay run cifar50-systems
 	$(BIN)/negreplay run split-mnist
