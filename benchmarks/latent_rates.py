@@ -15,16 +15,17 @@ from torch import Tensor
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.cell import Cell, Clock, Places, evaluate
+from negreplay.data.decoded import held
+from negreplay.devices import Device
 from negreplay.learners.latent_replay import LatentReplay
-from negreplay.optimize import Device, blocked
+from negreplay.optimize import blocked
 from negreplay.patterns import nothing
-from negreplay.recipe import LatentReplay as LatentReplayRecipe
+from negreplay.recipe import LatentReplayRecipe as LatentReplayRecipe
 from negreplay.recipe import Mean, Recipe
-from negreplay.recipes.arms import six_arms
-from negreplay.recipes.cifar50_systems import GENERATOR, LATENT
-from negreplay.streams.held import held
+from negreplay.slow_paths import avoid_slow_paths
 from negreplay.streams.stream import Experience, Stream
-from negreplay.tuning import tune_process
+from negreplay.studies.arms import six_arms
+from negreplay.studies.cifar50_systems import GENERATOR, LATENT
 
 SEED = 7
 """One that the study does not use."""
@@ -54,7 +55,7 @@ def main(
         experiences: how many are learned, with the first one.
         data: folder that holds the images.
     """
-    tune_process()
+    avoid_slow_paths()
     torch.set_num_threads(1)
     if not first.exists():
         torch.save(taught(data), first)

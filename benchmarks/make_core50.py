@@ -19,9 +19,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.progress import track
 
+from negreplay.data.core50 import IMAGES
+from negreplay.data.core50_lists import list_files
 from negreplay.errors import UserError
-from negreplay.streams.core50 import IMAGES
-from negreplay.streams.core50_lists import list_files
 
 LISTS = ("nicv2_79", "nicv2_196", "nicv2_391")
 SIZE = 32

@@ -16,7 +16,7 @@ import tyro
 
 from negreplay.builders.study_files import dump_study
 from negreplay.recipe import Recipe, Study
-from negreplay.recipes.split_mnist import SCENARIOS, penalised
+from negreplay.studies.split_mnist import SCENARIOS, penalised
 
 EWC, SI = range(4, 13), range(6)
 """Exponents of the strengths, of both kinds of EWC and of SI."""

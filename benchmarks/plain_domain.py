@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from negreplay.builders.streams import build_data
-from negreplay.recipes.split_mnist import DIGITS
-from negreplay.streams.stream import class_order
-from negreplay.tuning import tune_process
+from negreplay.slow_paths import avoid_slow_paths
+from negreplay.streams.scenarios import class_order
+from negreplay.studies.split_mnist import DIGITS
 
 TEMPERATURE = 2.0
 STRENGTH, DAMPING = 5e3, 0.1
@@ -39,7 +39,7 @@ def main(
         ordered: whether the digits come in their order.
         data: folder that holds the images.
     """
-    tune_process()
+    avoid_slow_paths()
     torch.manual_seed(seed)
     train, test = build_data(DIGITS, data)
     order = torch.arange(10) if ordered else class_order(train, 2, seed, ())
@@ -60,8 +60,8 @@ def main(
                 loss = F.cross_entropy(logits, labels[batch])
                 if share < 1:
                     with torch.no_grad():
-                        said = F.softmax(before(images[batch]) / TEMPERATURE, dim=1)
-                    kept = -(said * F.log_softmax(logits / TEMPERATURE, dim=1)).mean() * TEMPERATURE**2
+                        teacher_logits = F.softmax(before(images[batch]) / TEMPERATURE, dim=1)
+                    kept = -(teacher_logits * F.log_softmax(logits / TEMPERATURE, dim=1)).mean() * TEMPERATURE**2
                     loss = share * loss + (1 - share) * kept
                 if system == "si":
                     held = zip(importance, net.parameters(), anchor, strict=True)

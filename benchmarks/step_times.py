@@ -18,11 +18,11 @@ import tyro
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
-from negreplay.optimize import Device
-from negreplay.recipe import Phase, Recipe
-from negreplay.recipes import STUDIES
-from negreplay.streams.held import held
-from negreplay.tuning import tune_process
+from negreplay.data.decoded import held
+from negreplay.devices import Device
+from negreplay.recipe import PhaseRecipe, Recipe
+from negreplay.slow_paths import avoid_slow_paths
+from negreplay.studies import STUDIES
 
 WARM, TIMED = 5, 20
 """Steps before those that are timed, and how many these are."""
@@ -39,7 +39,7 @@ def main(
         weights: folder that holds pretrained weights.
         device: where to compute: cpu or cuda.
     """
-    tune_process()
+    avoid_slow_paths()
     torch.set_num_threads(1)
     known = {each.name: each for each in STUDIES}
     if study not in known:
@@ -59,7 +59,7 @@ def main(
 def briefly(recipe: Recipe) -> Recipe:
     """The arm with so many steps an experience as are looked at."""
 
-    def short(phase: Phase) -> Phase:
+    def short(phase: PhaseRecipe) -> PhaseRecipe:
         return replace(phase, epochs=None, decay_every=None, iterations=WARM + TIMED)
 
     assert recipe.first and recipe.following, "only who trains comes here"
@@ -82,10 +82,10 @@ def steps_of(recipe: Recipe, data: Path, weights: Path, device: Device) -> dict[
         view.data.read(view.rows)
         for step in learner.learn(replace(experience, data=view)):
             now = time.perf_counter()
-            if step.done == 1 and step.phase in gaps:
+            if step.done == 1 and step.part in gaps:
                 break  # a second stage, which is learned as the first one
             if step.done > WARM:
-                gaps.setdefault(step.phase, []).append(now - last)
+                gaps.setdefault(step.part, []).append(now - last)
             last = now
     return {phase: median(seconds) for phase, seconds in gaps.items()}
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,15 +20,17 @@ from torch import Tensor
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
+from negreplay.data.data import Data
+from negreplay.data.decoded import decode_once
+from negreplay.data.latents import LatentStore
+from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.learners.learner import Learner
 from negreplay.nets.classifier import INPUT, fingerprint
-from negreplay.optimize import Device, Step
+from negreplay.optimize import Step
 from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
 from negreplay.results.metrics import Row, accuracies, by_experience
-from negreplay.streams.held import held
-from negreplay.streams.latents import LatentStore
-from negreplay.streams.stream import Data, Stream
+from negreplay.streams.stream import Stream
 
 EVALUATED_AT_ONCE = 250
 """Test patterns in one forward pass."""
@@ -55,18 +56,22 @@ class Cell:
     places: Places
 
 
-class Event(NamedTuple):
-    """Something that happened: a step, or (with `row` perhaps) the end of an experience. Experiences count from 0."""
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: a step, or the end of an experience, with its row where it was evaluated.
+
+    `index` is that of the experience, from 0.
+    """
 
     arm: str
     seed: int
-    experience: int
+    index: int
     experiences: int
     step: Step | None
     row: Row | None
 
 
-def rehearse(cells: Iterable[Cell]) -> tuple[str, ...]:
+def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
     """Builds all that the cells need and lets it go, to refuse a wrong recipe before anything is written.
 
     Returns:
@@ -99,8 +104,8 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
     clock = Clock()
     _forget_peak()
     for experience in stream[position.learned :]:
-        for step in learner.learn(replace(experience, data=held(experience.data))):
-            clock.add(step.phase)
+        for step in learner.learn(replace(experience, data=decode_once(experience.data))):
+            clock.add(step.part)
             yield Event(recipe.name, cell.seed, experience.index, len(stream), step, None)
         clock.add("classifier")
         row = None
@@ -112,16 +117,16 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
 
 
 class Clock:
-    """Seconds spent in each phase since the last evaluation."""
+    """Seconds spent in each part of the work since the last evaluation."""
 
     def __init__(self) -> None:
         self.seconds = {"classifier": 0.0, "generator": 0.0, "evaluation": 0.0}
         self.last = time.perf_counter()
 
-    def add(self, phase: str) -> None:
-        """Books the time since the last call on this phase."""
+    def add(self, part: str) -> None:
+        """Books the time since the last call on this part."""
         now = time.perf_counter()
-        self.seconds[phase] += now - self.last
+        self.seconds[part] += now - self.last
         self.last = now
 
     def take(self) -> tuple[float, float, float]:

@@ -18,10 +18,10 @@ from rich.progress import (
 )
 
 from negreplay.cell import Event
+from negreplay.data.download import Advance
 from negreplay.results.metrics import summarise
 from negreplay.results.table import terminal_table
 from negreplay.run import Run, learn, progress_of, report, rows_of
-from negreplay.streams.download import Advance
 
 
 @dataclass
@@ -72,7 +72,7 @@ def show(events: Iterable[Event], console: Console, finished: float, runs: int) 
             _update(progress, arms[key], event, console)
             if event.step is None:
                 progress.advance(whole, 1 / event.experiences)
-                if event.experience == event.experiences - 1:
+                if event.index == event.experiences - 1:
                     progress.remove_task(arms.pop(key).bar)
 
 
@@ -101,11 +101,11 @@ def _amount(advance: Advance) -> str:
 
 def _update(progress: Progress, seen: Seen, event: Event, console: Console) -> None:
     name, step, row = f"{event.arm} seed {event.seed}", event.step, event.row
-    place = f"experience {event.experience + 1}/{event.experiences}"
+    place = f"experience {event.index + 1}/{event.experiences}"
     if step is not None:
-        phase = f"{step.phase} {step.done}/{step.total}" + (f" loss {step.loss:.3f}" if step.loss else "")
-        within = event.experience + step.done / step.total
-        text = f"{name}  {place}  {phase}  accuracy {seen.accuracy}"
+        part = f"{step.part} {step.done}/{step.total}" + (f" loss {step.loss:.3f}" if step.loss else "")
+        within = event.index + step.done / step.total
+        text = f"{name}  {place}  {part}  accuracy {seen.accuracy}"
         progress.update(seen.bar, completed=within, description=text)
     if row is not None:
         seen.accuracy = f"{row.whole:.1%}"

@@ -64,3 +64,18 @@ def alone(path: Path, busy: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(busy) from error
         yield
+
+
+def find(name: str, place: Path, what: str, option: str) -> Path:
+    """The file or folder called `name` (a zip or CSV too) in `place`; `place` itself, where that is what it is.
+
+    Raises:
+        UserError: it is not there.
+    """
+    options = [place / name, place / f"{name}.zip", place / f"{name}.csv"]
+    if place.suffix or (place / "train").is_dir():
+        options.insert(0, place)
+    for option_path in options:
+        if option_path.exists():
+            return option_path
+    raise UserError(f"the {what} {name!r} are not in {place}: say where they are with --{option} PATH.")

@@ -6,48 +6,30 @@ BLOCK of Algorithm 2.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, StepLR
 
+from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.patterns import Batch
-from negreplay.recipe import OptimizerRecipe, Phase
+from negreplay.recipe import OptimizerRecipe, PhaseRecipe
 
 
 class Step(NamedTuple):
-    """One optimisation step: its phase (`classifier` or `generator`), how many are done of how many, and its loss."""
+    """One optimisation step: its part (`classifier` or `generator`), how many are done of how many, and its loss."""
 
-    phase: str
+    part: str
     done: int
     total: int
     loss: float
 
 
-@dataclass(frozen=True)
-class Device:
-    """Where steps are taken, and how precisely: in float32, or with bfloat16 where it is safe (autocast)."""
-
-    name: str = "cpu"
-    precision: str = "float32"
-
-    def place(self, batch: Batch) -> Batch:
-        """The batch on this device."""
-        current, encoded, *rest = batch
-        return Batch(current.to(self.name), encoded, *(tensor.to(self.name) for tensor in rest))
-
-    def computing(self) -> AbstractContextManager[object]:
-        """Within, what is computed has this precision; parameters and statistics are float32 in any case."""
-        kind = torch.device(self.name).type
-        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
-
-
 def optimize(
-    phase: str,
+    part: str,
     loss: Callable[[Batch], Tensor],
     batches: Iterable[Batch],
     total: int,
@@ -65,23 +47,23 @@ def optimize(
             value = loss(device.place(batch))
         number = value.item()
         if not math.isfinite(number):
-            raise UserError(f"the {phase}'s loss became {number} at step {done} of {total}: lower its learning rate.")
+            raise UserError(f"the {part}'s loss became {number} at step {done} of {total}: lower its learning rate.")
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
         if schedule is not None:
             schedule.step()
-        yield Step(phase, done, total, number)
+        yield Step(part, done, total, number)
 
 
-def stepper(
-    classifier: nn.Module, head: nn.Module, phase: Phase, recipe: OptimizerRecipe, experience: int
+def make_optimizer(
+    classifier: nn.Module, head: nn.Module, phase: PhaseRecipe, recipe: OptimizerRecipe, index: int
 ) -> torch.optim.Optimizer:
     """A fresh optimiser with the learning rates of Tables 4 to 9: psi for the head, phi for all else that learns.
 
-    `experience` counts from 0.
+    `index` is that of the experience, from 0.
     """
-    slower = equation_16(experience, phase.floor)
+    slower = equation_16(index, phase.floor)
     psi = list(head.parameters())
     held = {id(p) for p in psi}
     phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in held]
@@ -121,18 +103,18 @@ class Moments(nn.Module):
                 kept[f"{name}_{i}"].copy_(optimizer.state[parameter][name])
 
 
-def equation_16(experience: int, floor: float | None) -> float:
+def equation_16(index: int, floor: float | None) -> float:
     """The factor by which learning slows down from experience to experience, from 1 to `floor`; 1 where it is None.
 
-    With i = `experience` + 1: 1 - (1 - floor) / (1 + exp(-1.5 i + 8)), half way down between the fifth and the sixth.
+    With i = `index` + 1: 1 - (1 - floor) / (1 + exp(-1.5 i + 8)), half way down between the fifth and the sixth.
 
     Departure:
         The equation is printed illegibly. Its one certain part, the fraction, rises; the text says that rates fall.
     """
-    return 1.0 if floor is None else 1 - (1 - floor) / (1 + math.exp(-1.5 * (experience + 1) + 8))
+    return 1.0 if floor is None else 1 - (1 - floor) / (1 + math.exp(-1.5 * (index + 1) + 8))
 
 
-def decaying(optimizer: torch.optim.Optimizer, phase: Phase, steps_per_epoch: int) -> LRScheduler | None:
+def make_schedule(optimizer: torch.optim.Optimizer, phase: PhaseRecipe, steps_per_epoch: int) -> LRScheduler | None:
     """The schedule that multiplies the rates by `decay` after every `decay_every` epochs (Table 6); None without."""
     if phase.decay_every is None:
         return None

@@ -44,7 +44,7 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class Loader(Protocol):
-    """Labelled data that can be read in shuffled batches (see `negreplay.streams.View`)."""
+    """Labelled data that can be read in shuffled batches (see `negreplay.data.data.View`)."""
 
     @property
     def encoded(self) -> bool: ...

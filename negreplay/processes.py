@@ -16,7 +16,7 @@ import torch
 
 from negreplay.cell import Cell, Event, learn_cell
 from negreplay.errors import UserError
-from negreplay.tuning import tune_process
+from negreplay.slow_paths import avoid_slow_paths
 
 
 def learn_in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
@@ -84,7 +84,7 @@ def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    tune_process()
+    avoid_slow_paths()
     torch.set_num_threads(threads)
 
 

@@ -17,11 +17,11 @@ import torch
 
 from negreplay import __version__
 from negreplay.builders.study_files import dump_study, read_study
-from negreplay.cell import Cell, Event, Places, encode_cells, learn_cell, rehearse
+from negreplay.cell import Cell, Event, Places, check_cells, encode_cells, learn_cell
 from negreplay.checkpoint import read_position
+from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.files import alone, remove_unfinished, write_whole
-from negreplay.optimize import Device
 from negreplay.processes import learn_in_processes
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
@@ -63,7 +63,7 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
     _check_device(places.device)
-    classes = rehearse(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
+    classes = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
     run = Run(folder, study, places, jobs, command, machine(places.device), classes)
     settings = {
         "command": command,

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data
-from negreplay.cell import Cell, Clock, Event, Places, encode_cells, learn_cell, rehearse
+from negreplay.cell import Cell, Clock, Event, Places, check_cells, encode_cells, learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
-from negreplay.recipe import Augment, ImageRecipe, Phase, Study
+from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
 
@@ -27,7 +27,7 @@ def study(tmp_path: Path) -> Study:
     """Some arms on photographs, with a pretrained network whose front is blocked."""
     tree(tmp_path)
     classifier = replace(photographs().recipes[0].classifier, weights=pretrained(tmp_path))
-    phase = Phase(epochs=3, lr_features=0.01, lr_head=0.05)
+    phase = PhaseRecipe(epochs=3, lr_features=0.01, lr_head=0.05)
     return photographs(*ARMS, classifier=classifier, first=phase, following=phase)
 
 
@@ -79,11 +79,11 @@ def test_a_run_with_the_store_equals_a_run_without_it(study: Study, tmp_path: Pa
 def test_the_store_is_filled_once_for_all_arms_and_seeds(study: Study, tmp_path: Path):
     all_cells = cells(study, tmp_path, "a", True, seeds=(0, 1))
     encoded = list(encode_cells(all_cells))
-    assert [event.step.phase for event in encoded if event.step] == ["encoding"] * 2
+    assert [event.step.part for event in encoded if event.step] == ["encoding"] * 2
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").iterdir()}
     assert len(files) == 2, "one for the training images, one for the test images"
     for cell in all_cells:
-        assert all(event.step is None or event.step.phase != "encoding" for event in learn_cell(cell))
+        assert all(event.step is None or event.step.part != "encoding" for event in learn_cell(cell))
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "latents").iterdir()} == files
 
 
@@ -130,7 +130,7 @@ def test_a_run_on_augmented_images_resumes_to_the_bit(study: Study, tmp_path: Pa
     expected = learned(whole)
     events = learn_cell(cut)
     for event in events:
-        if event.experience == 1 and event.step is not None and event.step.done == 2:
+        if event.index == 1 and event.step is not None and event.step.done == 2:
             break
     del events
     assert learned(cut) == expected
@@ -162,7 +162,7 @@ def test_every_arm_resumes_to_the_bit(tmp_path: Path, arm: str, stop: int):
     expected = learned(whole)
     events = learn_cell(cut)
     for event in events:
-        if event.experience == stop + 1 and event.step is not None and event.step.done == 2:
+        if event.index == stop + 1 and event.step is not None and event.step.done == 2:
             break
     del events
     assert read_position(cut.checkpoint).learned == stop + 1
@@ -176,8 +176,8 @@ def test_an_experience_ends_with_an_event_that_has_a_row_where_it_was_due(tmp_pa
     study = digits("no-replay", stream=replace(digits().recipes[0].stream, classes=1), evaluate_every=3)
     (cell,) = cells(study, tmp_path, "a", False)
     ends: list[Event] = [event for event in learn_cell(cell) if event.step is None]
-    assert [event.experience for event in ends] == list(range(7))
-    assert [event.experience for event in ends if event.row] == [2, 5, 6], "every third, and the last"
+    assert [event.index for event in ends] == list(range(7))
+    assert [event.index for event in ends if event.row] == [2, 5, 6], "every third, and the last"
     assert {event.experiences for event in ends} == {7}
     assert [row.experience for row in read_position(cell.checkpoint).rows] == [2, 5, 6]
 
@@ -190,7 +190,7 @@ def test_a_finished_cell_does_nothing(tmp_path: Path):
 
 def test_a_rehearsal_names_the_classes_and_leaves_nothing(study: Study, tmp_path: Path):
     before = set(tmp_path.rglob("*"))
-    assert rehearse(cells(study, tmp_path, "a", True)) == ("cat", "dog", "eel")
+    assert check_cells(cells(study, tmp_path, "a", True)) == ("cat", "dog", "eel")
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -199,7 +199,7 @@ def test_a_rehearsal_names_the_arm_that_cannot_be_built(tmp_path: Path):
     large = replace(study.recipes[1], replay=replace(study.recipes[1].replay, memory=10**13))
     wrong = replace(study, recipes=(study.recipes[0], large))
     with pytest.raises(UserError, match=re.escape("arm 'nr-od' cannot be built (")):
-        rehearse(cells(wrong, tmp_path, "a", True))
+        check_cells(cells(wrong, tmp_path, "a", True))
 
 
 def test_the_clock_books_time_on_phases():

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from negreplay import cell
 from negreplay.cell import Cell, Clock, Places, evaluate, learn_cell
 from negreplay.checkpoint import read_position
+from negreplay.data.data import Tensors
+from negreplay.devices import Device
 from negreplay.learners.learner import Learner
-from negreplay.optimize import Device, Step
-from negreplay.streams.selected import new_domains
-from negreplay.streams.stream import Experience, Stream, Tensors
+from negreplay.optimize import Step
+from negreplay.streams.scenarios import new_domains
+from negreplay.streams.stream import Experience, Stream
 
 SCORES = torch.tensor(
     [

@@ -12,41 +12,41 @@ from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.cell import Cell, Places, learn_cell
 from negreplay.checkpoint import read_position
-from negreplay.optimize import Device
+from negreplay.devices import Device
 from negreplay.recipe import (
-    DGR,
-    EEIL,
-    EWC,
-    IL2M,
-    LUCIR,
-    SLDA,
     Augment,
-    BiC,
+    BiCRecipe,
     Choice,
     ClassifierRecipe,
+    DGRRecipe,
+    EEILRecipe,
+    EWCRecipe,
     Front,
     HeadKind,
-    ICaRL,
+    ICaRLRecipe,
+    IL2MRecipe,
     ImageRecipe,
-    LatentReplay,
+    LatentReplayRecipe,
     LearnerRecipe,
-    LwF,
-    LwM,
+    LUCIRRecipe,
+    LwFRecipe,
+    LwMRecipe,
     Mode,
-    NearestMean,
+    NearestMeanRecipe,
     OptimizerRecipe,
     Outputs,
-    Phase,
+    PhaseRecipe,
     Recipe,
     ReplayRecipe,
-    RWalk,
+    RWalkRecipe,
+    SLDARecipe,
     Source,
 )
 
 BASE = photographs("no-replay").recipes[0]
 STREAM = replace(BASE.stream, images=ImageRecipe(8, augment=Augment.FLIP))
 MLP, CONV = (ClassifierRecipe(name, "input", renorm=None) for name in ("mlp", "small"))
-PHASE = Phase(2, 0.02, 0.02)
+PHASE = PhaseRecipe(2, 0.02, 0.02)
 HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=3)
 DRAWN = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 6, choice=Choice.RANDOM)
 
@@ -68,28 +68,28 @@ def untrained(learner: LearnerRecipe) -> Recipe:
     return Recipe("untrained", STREAM, ClassifierRecipe("pixels", "input", renorm=None), learner=learner)
 
 
-def plain(**options) -> LatentReplay:
-    return LatentReplay(HeadKind.PLAIN, **options)
+def plain(**options) -> LatentReplayRecipe:
+    return LatentReplayRecipe(HeadKind.PLAIN, **options)
 
 
 SYSTEMS = {
     "fine tuning": arm(plain(outputs=Outputs.SEEN), DRAWN),
     "own outputs": arm(plain(outputs=Outputs.OWN)),
     "joint": arm(plain(), replace(DRAWN, memory=0, choice=Choice.ALL)),
-    "ewc": arm(plain(penalty=EWC(1.0, patterns=3))),
-    "rwalk": arm(plain(penalty=RWalk(1.0, every=2)), HERDED),
-    "cwr": arm(LatentReplay(HeadKind.CWR)),
-    "cwr+": arm(LatentReplay(HeadKind.CWR_PLUS)),
-    "lwf": arm(LwF(), HERDED),
-    "lwm": arm(LwM("conv3"), classifier=CONV),
-    "icarl": arm(ICaRL(), HERDED),
-    "eeil": arm(EEIL(PHASE, noise=0.3), HERDED),
-    "lucir": arm(LUCIR(), HERDED),
-    "il2m": arm(IL2M(), HERDED),
-    "bic": arm(BiC(epochs=2, validation=0.4), HERDED),
-    "dgr": arm(DGR(3, width=8, latent_dim=3)),
-    "nearest mean": untrained(NearestMean()),
-    "slda": untrained(SLDA(1e-2)),
+    "ewc": arm(plain(penalty=EWCRecipe(1.0, patterns=3))),
+    "rwalk": arm(plain(penalty=RWalkRecipe(1.0, every=2)), HERDED),
+    "cwr": arm(LatentReplayRecipe(HeadKind.CWR)),
+    "cwr+": arm(LatentReplayRecipe(HeadKind.CWR_PLUS)),
+    "lwf": arm(LwFRecipe(), HERDED),
+    "lwm": arm(LwMRecipe("conv3"), classifier=CONV),
+    "icarl": arm(ICaRLRecipe(), HERDED),
+    "eeil": arm(EEILRecipe(PHASE, noise=0.3), HERDED),
+    "lucir": arm(LUCIRRecipe(), HERDED),
+    "il2m": arm(IL2MRecipe(), HERDED),
+    "bic": arm(BiCRecipe(epochs=2, validation=0.4), HERDED),
+    "dgr": arm(DGRRecipe(3, width=8, latent_dim=3)),
+    "nearest mean": untrained(NearestMeanRecipe()),
+    "slda": untrained(SLDARecipe(1e-2)),
 }
 CASES = [pytest.param(recipe, id=name) for name, recipe in SYSTEMS.items()]
 
@@ -117,7 +117,7 @@ def test_a_system_that_was_interrupted_goes_on_to_the_bit(recipe: Recipe, place:
     list(learn_cell(whole))
     events = learn_cell(cut)
     for event in events:
-        if event.experience == 2 and event.step is not None:
+        if event.index == 2 and event.step is not None:
             break
     del events
     assert read_position(cut.checkpoint).learned == 2

@@ -13,7 +13,7 @@ from tiny import Negreplay, digits, file_of, numbers, run
 from negreplay import __version__
 from negreplay.builders.study_files import read_study
 from negreplay.recipe import Study
-from negreplay.recipes import STUDIES
+from negreplay.studies import STUDIES
 
 
 def test_a_run_leaves_a_table_and_a_report(negreplay: Negreplay):
@@ -129,7 +129,7 @@ def test_report_fills_a_table_and_a_figure_of_the_paper(negreplay: Negreplay):
 
 
 def test_help_and_list_import_no_torch():
-    code = "import sys\nfrom negreplay.cli import main\ntry:\n    main()\nfinally:\n    print(sorted(sys.modules))"
+    code = "import sys\nfrom negreplay.cli.main import main\ntry:\n    main()\nfinally:\n    print(sorted(sys.modules))"
     for arguments in (["--help"], ["run", "--help"], ["list"], ["list", "--json"], ["show", "digits"]):
         environment = os.environ | {"COLUMNS": "100"}
         ran = subprocess.run(
@@ -139,6 +139,6 @@ def test_help_and_list_import_no_torch():
             env=environment,
         )
         assert ran.returncode == 0, ran.stderr
-        assert "'negreplay.cli'" in ran.stdout
+        assert "'negreplay.cli.main'" in ran.stdout
         for module in ("torch", "numpy", "pydantic", "matplotlib", "PIL", "sklearn", "negreplay.run"):
             assert f"'{module}'" not in ran.stdout, module

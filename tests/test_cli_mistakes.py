@@ -9,10 +9,10 @@ import torch
 from tiny import Negreplay, digits, file_of, refused, run, spawned
 from tiny import unfinished as unfinished_in
 
-from negreplay import cli
-from negreplay.recipe import Phase, Study
+from negreplay.cli import studies
+from negreplay.recipe import PhaseRecipe, Study
 
-HOPELESS = Phase(epochs=1, lr_features=1e30, lr_head=1e30)
+HOPELESS = PhaseRecipe(epochs=1, lr_features=1e30, lr_head=1e30)
 
 
 # Mistakes on the command line
@@ -158,7 +158,7 @@ def test_what_the_system_refuses_is_said_in_a_sentence(
     def fail(name: str) -> Study:
         raise error
 
-    monkeypatch.setattr(cli, "_study", fail)
+    monkeypatch.setattr(studies, "_study", fail)
     failed = negreplay("show", "digits")
     assert failed.code == code and len(failed.err.splitlines()) == 1 and failed.out == ""
 
@@ -169,6 +169,6 @@ def test_our_own_mistakes_are_not_hidden(negreplay: Negreplay, monkeypatch: pyte
         def fail(name: str, error: Exception = error) -> Study:
             raise error
 
-        monkeypatch.setattr(cli, "_study", fail)
+        monkeypatch.setattr(studies, "_study", fail)
         with pytest.raises(type(error), match=str(error)):
             negreplay("show", "digits")

@@ -4,7 +4,7 @@ import pytest
 
 from negreplay.cell import Cell, Places, learn_cell
 from negreplay.checkpoint import read_position
-from negreplay.recipes import STUDIES
+from negreplay.studies import STUDIES
 
 FLOORS = {"no-replay": 0.43, "pr-od": 0.8, "pr-gd": 0.66, "nr-od": 0.78, "nr-gd": 0.64, "nr-rd": 0.48}
 """Final accuracy of each arm with seed 0, less about ten points: another machine rounds otherwise."""

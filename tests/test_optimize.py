@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.optimize import Device, Moments, Step, blocked, decaying, equation_16, optimize, stepper
+from negreplay.optimize import Moments, Step, blocked, equation_16, make_optimizer, make_schedule, optimize
 from negreplay.patterns import Batch
-from negreplay.recipe import OptimizerRecipe, Phase
+from negreplay.recipe import OptimizerRecipe, PhaseRecipe
 
 
 def batches(*numbers: float) -> Iterator[Batch]:
@@ -18,20 +19,20 @@ def batches(*numbers: float) -> Iterator[Batch]:
         yield Batch(x, True, torch.empty(0), torch.tensor([0]), torch.tensor([False]))
 
 
-def steps(weight: nn.Parameter, *numbers: float, phase: str = "classifier", total: int = 0) -> Iterator[Step]:
+def steps(weight: nn.Parameter, *numbers: float, part: str = "classifier", total: int = 0) -> Iterator[Step]:
     """Descent on weight * number with a learning rate of 1."""
 
     def loss(batch: Batch) -> Tensor:
         return (weight * batch.current).sum()
 
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    return optimize(phase, loss, batches(*numbers), total or len(numbers), optimizer, Device())
+    return optimize(part, loss, batches(*numbers), total or len(numbers), optimizer, Device())
 
 
 def test_one_step_a_minibatch():
     weight = nn.Parameter(torch.tensor(10.0))
     # The loss is 10 * 1; the gradient 1 leads to 9, whose loss is 9 * 2; the gradient 2 leads to 7.
-    assert list(steps(weight, 1.0, 2.0, phase="generator", total=5)) == [
+    assert list(steps(weight, 1.0, 2.0, part="generator", total=5)) == [
         Step("generator", 1, 5, 10.0),
         Step("generator", 2, 5, 18.0),
     ]
@@ -58,12 +59,12 @@ def test_nothing_happens_before_it_is_asked_for():
 @pytest.mark.parametrize(
     ("bad", "shown"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")], ids=["nan", "inf", "-inf"]
 )
-@pytest.mark.parametrize("phase", ["classifier", "generator"])
-def test_a_loss_that_is_no_number_names_the_phase_and_the_remedy(phase, bad, shown):
+@pytest.mark.parametrize("part", ["classifier", "generator"])
+def test_a_loss_that_is_no_number_names_the_part_and_the_remedy(part, bad, shown):
     weight = nn.Parameter(torch.tensor(1.0))
-    sentence = rf"^the {phase}'s loss became {shown} at step 2 of 3: lower its learning rate\.$"
+    sentence = rf"^the {part}'s loss became {shown} at step 2 of 3: lower its learning rate\.$"
     with pytest.raises(UserError, match=sentence):
-        list(steps(weight, 0.5, bad, 1.0, phase=phase))
+        list(steps(weight, 0.5, bad, 1.0, part=part))
     # 1 - 0.5: the step with the bad loss was not taken.
     assert weight.item() == 0.5
 
@@ -132,9 +133,11 @@ def test_gradients_flow_through_a_blocked_module():
     assert module.weight.grad is None
 
 
-def test_the_stepper_has_a_learning_rate_for_features_and_one_for_the_head():
+def test_the_optimizer_has_a_learning_rate_for_features_and_one_for_the_head():
     net = Net()
-    optimizer = stepper(net, net.head, Phase(1, 0.1, 0.5), OptimizerRecipe(momentum=0.5, weight_decay=0.25), 0)
+    optimizer = make_optimizer(
+        net, net.head, PhaseRecipe(1, 0.1, 0.5), OptimizerRecipe(momentum=0.5, weight_decay=0.25), 0
+    )
     for _ in range(2):
         for p in net.parameters():
             p.grad = torch.full_like(p, 1.0)
@@ -149,7 +152,7 @@ def test_the_stepper_has_a_learning_rate_for_features_and_one_for_the_head():
 def test_adam_has_a_learning_rate_for_features_and_one_for_the_head():
     net = Net()
     recipe = OptimizerRecipe("adam", momentum=0.5, weight_decay=0.25)
-    optimizer = stepper(net, net.head, Phase(1, 0.1, 0.5), recipe, 0)
+    optimizer = make_optimizer(net, net.head, PhaseRecipe(1, 0.1, 0.5), recipe, 0)
     for gradient in (1.0, 0.0):
         for p in net.parameters():
             p.grad = torch.full_like(p, gradient)
@@ -166,9 +169,9 @@ def test_adam_has_a_learning_rate_for_features_and_one_for_the_head():
 
 
 def test_adam_slows_down_and_decays_as_descent_does():
-    net, phase = Net(), Phase(5, 0.1, 0.5, decay_every=2, decay=0.1, floor=1 / 11)
-    optimizer = stepper(net, net.head, phase, OptimizerRecipe("adam"), 11)
-    factor, schedule = equation_16(11, 1 / 11), decaying(optimizer, phase, 1)
+    net, part = Net(), PhaseRecipe(5, 0.1, 0.5, decay_every=2, decay=0.1, floor=1 / 11)
+    optimizer = make_optimizer(net, net.head, part, OptimizerRecipe("adam"), 11)
+    factor, schedule = equation_16(11, 1 / 11), make_schedule(optimizer, part, 1)
     assert schedule is not None
     rates = []
     for _ in range(3):
@@ -181,18 +184,20 @@ def test_adam_slows_down_and_decays_as_descent_does():
 def test_adam_leaves_alone_what_is_blocked():
     net = Net()
     with blocked(net.back):
-        optimizer = stepper(net, net.head, Phase(1, 0.0, 0.5), OptimizerRecipe("adam", weight_decay=0.0), 0)
+        optimizer = make_optimizer(
+            net, net.head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe("adam", weight_decay=0.0), 0
+        )
         net.head(net.back(torch.ones(1, 1))).sum().backward()
         optimizer.step()
     assert net.back.weight.item() == 2.0
     assert net.head.weight.item() == pytest.approx(1.5)
 
 
-def test_the_stepper_leaves_out_what_does_not_learn():
+def test_the_optimizer_leaves_out_what_does_not_learn():
     net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3)])
     front, back, head = net
     front.requires_grad_(False)
-    phi, psi = stepper(net, head, Phase(1, 0.1, 0.5), OptimizerRecipe(), 0).param_groups
+    phi, psi = make_optimizer(net, head, PhaseRecipe(1, 0.1, 0.5), OptimizerRecipe(), 0).param_groups
     assert [id(p) for p in phi["params"]] == [id(p) for p in back.parameters()]
     assert [id(p) for p in psi["params"]] == [id(p) for p in head.parameters()]
 
@@ -200,7 +205,9 @@ def test_the_stepper_leaves_out_what_does_not_learn():
 def test_the_head_learns_where_nothing_else_does():
     net = Net()
     with blocked(net.back):
-        optimizer = stepper(net, net.head, Phase(1, 0.0, 0.5), OptimizerRecipe(momentum=0.0, weight_decay=0.25), 0)
+        optimizer = make_optimizer(
+            net, net.head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe(momentum=0.0, weight_decay=0.25), 0
+        )
         net.head(net.back(torch.ones(1, 1))).sum().backward()
         optimizer.step()
     assert net.back.weight.item() == 2.0
@@ -227,24 +234,26 @@ def test_equation_16_falls_from_one_to_its_floor():
 def test_rates_slow_down_with_the_experiences():
     net = Net()
     for experience in (0, 11):
-        phi, psi = stepper(net, net.head, Phase(1, 0.1, 0.5, floor=1 / 11), OptimizerRecipe(), experience).param_groups
+        phi, psi = make_optimizer(
+            net, net.head, PhaseRecipe(1, 0.1, 0.5, floor=1 / 11), OptimizerRecipe(), experience
+        ).param_groups
         factor = equation_16(experience, 1 / 11)
         assert (phi["lr"], psi["lr"]) == pytest.approx((0.1 * factor, 0.5 * factor))
 
 
 def test_rates_decay_after_epochs():
     net = Net()
-    phase = Phase(5, 0.1, 0.5, decay_every=2, decay=0.1)
-    optimizer = stepper(net, net.head, phase, OptimizerRecipe(momentum=0.0, weight_decay=0.0), 0)
+    part = PhaseRecipe(5, 0.1, 0.5, decay_every=2, decay=0.1)
+    optimizer = make_optimizer(net, net.head, part, OptimizerRecipe(momentum=0.0, weight_decay=0.0), 0)
     rates = []
 
     def loss(_: Batch) -> Tensor:
         rates.append(optimizer.param_groups[1]["lr"])
         return net.head.weight.sum()
 
-    list(optimize("x", loss, batches(*[1.0] * 15), 15, optimizer, Device(), decaying(optimizer, phase, 3)))
+    list(optimize("x", loss, batches(*[1.0] * 15), 15, optimizer, Device(), make_schedule(optimizer, part, 3)))
     assert rates == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3)
-    assert decaying(optimizer, Phase(5, 0.1, 0.5), 3) is None
+    assert make_schedule(optimizer, PhaseRecipe(5, 0.1, 0.5), 3) is None
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
@@ -257,7 +266,7 @@ def test_with_moments_two_experiences_are_one(kind: str):
         nn.init.zeros_(net.bias)
         moments, x = Moments(net, kind), torch.arange(3.0)
         for steps in parts:
-            optimizer = stepper(net, net, Phase(1, 0.0, 0.05), OptimizerRecipe(kind), 0)
+            optimizer = make_optimizer(net, net, PhaseRecipe(1, 0.0, 0.05), OptimizerRecipe(kind), 0)
             with moments.within(optimizer):
                 for _ in range(steps):
                     optimizer.zero_grad()

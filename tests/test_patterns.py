@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from negreplay.data.data import Tensors, View
 from negreplay.patterns import Batch, Patterns, mix, nothing, share_of, steps_per_epoch
-from negreplay.streams.stream import Tensors, View
 
 
 def patterns(first: int, count: int) -> Patterns:

@@ -110,7 +110,7 @@ def test_a_killed_run_resumes_to_the_bit(negreplay: Negreplay, whole: Path, arm:
 
 DYING = """
 import os, resource, signal, sys
-from negreplay.cli import main
+from negreplay.cli.main import main
 
 def die_before_renaming(event, args):
     if event == "os.rename" and str(args[1]).endswith("nr-gd-0.safetensors"):

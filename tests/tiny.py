@@ -18,27 +18,30 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from negreplay import cli
 from negreplay.builders.study_files import dump_study
+from negreplay.cli.main import main
 from negreplay.nets.mobilenet import MobileNetV1
 from negreplay.recipe import (
     ClassifierRecipe,
     GeneratorRecipe,
     ImageRecipe,
     OptimizerRecipe,
-    Phase,
+    PhaseRecipe,
     Recipe,
     Scenario,
     StreamRecipe,
     Study,
-    Weights,
+    WeightsRecipe,
 )
-from negreplay.recipes.arms import six_arms
-from negreplay.recipes.digits import NO_REPLAY
+from negreplay.studies.arms import six_arms
+from negreplay.studies.digits import NO_REPLAY
 
 MACHINE = ("train_seconds", "generator_seconds", "evaluate_seconds", "peak_bytes")
 """Columns of results.csv that no two runs share."""
-PHASES = {"first": Phase(1, lr_features=0.05, lr_head=0.05), "following": Phase(1, lr_features=0.005, lr_head=0.05)}
+PHASES = {
+    "first": PhaseRecipe(1, lr_features=0.05, lr_head=0.05),
+    "following": PhaseRecipe(1, lr_features=0.005, lr_head=0.05),
+}
 CLASSES = ("cat", "dog", "eel")
 
 
@@ -93,7 +96,7 @@ def tree(folder: Path, images: int = 4) -> Path:
     return folder / "pets"
 
 
-def pretrained(folder: Path) -> Weights:
+def pretrained(folder: Path) -> WeightsRecipe:
     """A file of weights for the network of `photographs`."""
     net = MobileNetV1(0.125)
     names = [name for name, _ in net.named_children() if name.startswith("conv")]
@@ -103,7 +106,7 @@ def pretrained(folder: Path) -> Weights:
         if name in names:
             state[f"features.{names.index(name)}.{rest}"] = tensor.contiguous()
     save_file(state, folder / "small.safetensors")
-    return Weights("small.safetensors")
+    return WeightsRecipe("small.safetensors")
 
 
 class Outcome(NamedTuple):
@@ -146,7 +149,7 @@ class Negreplay:
         self.capfd.readouterr()
         self.monkeypatch.setattr(sys, "argv", ["negreplay", *map(str, arguments)])
         try:
-            cli.main()
+            main()
             code = 0
         except SystemExit as left:
             assert isinstance(left.code, int)

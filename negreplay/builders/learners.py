@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from negreplay import recipe as recipes
 from negreplay.builders.nets import build_backbone
+from negreplay.data.data import Data
+from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.learners.bic import BiC
 from negreplay.learners.dgr import DGR
@@ -30,14 +31,34 @@ from negreplay.nets.generator import Generator
 from negreplay.nets.heads import ConsolidatedHead, CopiedHead, Head, PlainHead
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
 from negreplay.nets.vae import VAE
-from negreplay.optimize import Device
-from negreplay.recipe import Choice, Front, HeadKind, Mode, Outputs, Recipe, Source
+from negreplay.recipe import (
+    BiCRecipe,
+    Choice,
+    DGRRecipe,
+    EEILRecipe,
+    EWCRecipe,
+    Front,
+    HeadKind,
+    ICaRLRecipe,
+    IL2MRecipe,
+    LatentReplayRecipe,
+    LUCIRRecipe,
+    LwFRecipe,
+    LwMRecipe,
+    Mode,
+    NearestMeanRecipe,
+    Outputs,
+    Recipe,
+    RWalkRecipe,
+    SLDARecipe,
+    Source,
+    SynapticIntelligenceRecipe,
+)
 from negreplay.replay.exemplars import Exemplars, kept_images
 from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
-from negreplay.streams.stream import Data
 
 
 def build_learner(
@@ -47,7 +68,7 @@ def build_learner(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         image, classes = data.read(torch.tensor([0])), len(data.names)
-        rectified = not isinstance(recipe.learner, recipes.LUCIR)
+        rectified = not isinstance(recipe.learner, LUCIRRecipe)
         backbone = build_backbone(recipe.classifier, weights, image, rectified)
         front, back = cut(backbone, recipe.classifier.replay_layer, image)
         try:
@@ -68,27 +89,27 @@ def build_learner(
 
 def _build_system(parts: Parts, latent: tuple[int, ...]) -> Learner:
     match parts.recipe.learner:
-        case recipes.LatentReplay():
+        case LatentReplayRecipe():
             return LatentReplay(build_penalty(parts.recipe, parts.classifier, parts.rng), parts)
-        case recipes.LwF() as spec:
+        case LwFRecipe() as spec:
             return LwF(spec, parts)
-        case recipes.LwM() as spec:
+        case LwMRecipe() as spec:
             return LwM(spec, parts, latent)
-        case recipes.ICaRL() as spec:
+        case ICaRLRecipe() as spec:
             return ICaRL(spec, parts)
-        case recipes.EEIL() as spec:
+        case EEILRecipe() as spec:
             return EEIL(spec, parts)
-        case recipes.LUCIR() as spec:
+        case LUCIRRecipe() as spec:
             return LUCIR(spec, parts)
-        case recipes.IL2M():
+        case IL2MRecipe():
             return IL2M(parts)
-        case recipes.BiC() as spec:
+        case BiCRecipe() as spec:
             return BiC(spec, parts)
-        case recipes.DGR() as spec:
+        case DGRRecipe() as spec:
             return DGR(spec, parts, VAE(latent, spec.width, spec.latent_dim).to(parts.device.name))
-        case recipes.NearestMean():
+        case NearestMeanRecipe():
             return NearestMean(parts)
-        case recipes.SLDA() as spec:
+        case SLDARecipe() as spec:
             return SLDA(spec, parts)
 
 
@@ -96,15 +117,15 @@ def build_head(recipe: Recipe, features: int, classes: int, rng: torch.Generator
     """The head of a learner."""
     learner, mode = recipe.learner, recipe.replay.mode
     match learner:
-        case recipes.LatentReplay(head=HeadKind.CWR_STAR):
+        case LatentReplayRecipe(head=HeadKind.CWR_STAR):
             return ConsolidatedHead(features, classes, mode, learner.mean)
-        case recipes.LatentReplay(head=HeadKind.CWR | HeadKind.CWR_PLUS):
+        case LatentReplayRecipe(head=HeadKind.CWR | HeadKind.CWR_PLUS):
             return CopiedHead(features, classes, learner.head is HeadKind.CWR_PLUS, rng)
-        case recipes.LatentReplay():
+        case LatentReplayRecipe():
             return PlainHead(features, classes, mode, learner.outputs)
-        case recipes.LwF() | recipes.DGR():
+        case LwFRecipe() | DGRRecipe():
             return PlainHead(features, classes, Mode.POSITIVE, learner.outputs)
-        case recipes.LUCIR():
+        case LUCIRRecipe():
             return CosineHead(features, classes)
         case _:
             return PlainHead(features, classes, Mode.POSITIVE, Outputs.SEEN)
@@ -139,7 +160,7 @@ def build_source(
 def build_penalty(recipe: Recipe, classifier: Classifier, rng: torch.Generator) -> Penalty:
     """The penalty on what learns; with CWR* and its forerunners batch normalisation and the head are left free."""
     learner = recipe.learner
-    assert isinstance(learner, recipes.LatentReplay), "no other learner has a penalty"
+    assert isinstance(learner, LatentReplayRecipe), "no other learner has a penalty"
     free: set[int] = set()
     if learner.head is not HeadKind.PLAIN:
         norms = [m for m in classifier.modules() if isinstance(m, BatchRenorm2d | nn.BatchNorm2d)]
@@ -148,9 +169,9 @@ def build_penalty(recipe: Recipe, classifier: Classifier, rng: torch.Generator) 
     match learner.penalty:
         case None:
             return NoPenalty()
-        case recipes.SynapticIntelligence() as spec:
+        case SynapticIntelligenceRecipe() as spec:
             return SynapticIntelligence(weights, spec)
-        case recipes.EWC() as spec:
+        case EWCRecipe() as spec:
             return EWC(weights, spec, rng)
-        case recipes.RWalk() as spec:
+        case RWalkRecipe() as spec:
             return RWalk(weights, spec)

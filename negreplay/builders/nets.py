@@ -6,14 +6,14 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from negreplay.builders.streams import find
 from negreplay.errors import UserError
+from negreplay.files import find
 from negreplay.nets.library import classifiers, library_net, pretrained_net
 from negreplay.nets.mobilenet import MobileNetV1, load_weights
 from negreplay.nets.resnet import SHAPES, ResNet
 from negreplay.nets.small import Perceptron, SmallNet
 from negreplay.nets.weights import fill
-from negreplay.recipe import ClassifierRecipe, Weights
+from negreplay.recipe import ClassifierRecipe, WeightsRecipe
 
 
 def build_backbone(
@@ -27,7 +27,7 @@ def build_backbone(
         image: one of those that it is to take.
         rectified: whether features end in a ReLU, of residual networks.
     """
-    kind = recipe.weights or Weights("")
+    kind = recipe.weights or WeightsRecipe("")
     file = find(kind.file, weights, "weights", "weights") if recipe.weights is not None else None
     match recipe.backbone:
         case "small":

@@ -2,33 +2,21 @@
 
 from pathlib import Path
 
-from negreplay.errors import UserError
+from negreplay.data.cifar import load_cifar
+from negreplay.data.core50 import load_core50
+from negreplay.data.data import Data
+from negreplay.data.digits import load_digits
+from negreplay.data.folders import load_images
+from negreplay.data.imagenet import load_imagenet, load_tiny_imagenet
+from negreplay.data.images import Images
+from negreplay.data.mnist import load_mnist
+from negreplay.data.selected import every
+from negreplay.data.tables import load_table
+from negreplay.files import find
 from negreplay.recipe import Scenario, StreamRecipe
-from negreplay.streams.cifar import load_cifar
-from negreplay.streams.core50 import core50_stream, load_core50
-from negreplay.streams.digits import load_digits
-from negreplay.streams.folders import load_images
-from negreplay.streams.imagenet import load_imagenet, load_tiny_imagenet
-from negreplay.streams.images import Images
-from negreplay.streams.mnist import load_mnist
-from negreplay.streams.selected import every, new_domains
-from negreplay.streams.stream import Data, Stream, new_both, new_classes, new_instances
-from negreplay.streams.tables import load_table
-
-
-def find(name: str, place: Path, what: str, option: str) -> Path:
-    """The file or folder called `name` (a zip or CSV too) in `place`; `place` itself, where that is what it is.
-
-    Raises:
-        UserError: it is not there.
-    """
-    options = [place / name, place / f"{name}.zip", place / f"{name}.csv"]
-    if place.suffix or (place / "train").is_dir():
-        options.insert(0, place)
-    for option_path in options:
-        if option_path.exists():
-            return option_path
-    raise UserError(f"the {what} {name!r} are not in {place}: say where they are with --{option} PATH.")
+from negreplay.streams.official import core50_stream
+from negreplay.streams.scenarios import new_both, new_classes, new_domains, new_instances
+from negreplay.streams.stream import Stream
 
 
 def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:

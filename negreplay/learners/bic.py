@@ -12,14 +12,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from negreplay import recipe
-from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.data.data import Data, View
+from negreplay.data.selected import Selected
+from negreplay.learners.distillation import distillation, frozen, teacher_logits
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step, optimize
 from negreplay.patterns import Batch
+from negreplay.recipe import BiCRecipe
 from negreplay.replay.exemplars import Kept
-from negreplay.streams.selected import Selected
-from negreplay.streams.stream import Data, Experience, View
+from negreplay.streams.stream import Experience
 
 
 class BiC(Learner):
@@ -36,7 +37,7 @@ class BiC(Learner):
     alpha: Tensor
     beta: Tensor
 
-    def __init__(self, spec: recipe.BiC, parts: Parts) -> None:
+    def __init__(self, spec: BiCRecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
         seen = self.classifier.head.seen
@@ -60,7 +61,7 @@ class BiC(Learner):
             classified = head.losses(logits, batch.labels, batch.replayed).mean()
             if not old.any():
                 return classified
-            answers = alpha * said(teacher, latents) + beta
+            answers = alpha * teacher_logits(teacher, latents) + beta
             return weight * distillation(logits, answers, old, spec.temperature).mean() + (1 - weight) * classified
 
         yield from self.fit(loss, data, Kept(kept), self.phase, experience.index)

@@ -15,15 +15,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from negreplay import recipe
-from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.learners.distillation import distillation, frozen, teacher_logits
 from negreplay.learners.learner import Learner, Parts, weighted
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.vae import VAE
 from negreplay.optimize import Moments, Step
 from negreplay.patterns import Batch
-from negreplay.recipe import Outputs
+from negreplay.recipe import DGRRecipe, Outputs
 from negreplay.streams.stream import Experience
 
 
@@ -35,7 +34,7 @@ class DGR(Learner):
     experiences, and labelled and learned as if it came from them.
     """
 
-    def __init__(self, spec: recipe.DGR, parts: Parts, generator: VAE) -> None:
+    def __init__(self, spec: DGRRecipe, parts: Parts, generator: VAE) -> None:
         super().__init__(parts)
         self.spec, self.generator = spec, generator
         self.made = Moments(generator, self.recipe.optimizer.kind) if self.moments else None
@@ -73,7 +72,7 @@ class DGR(Learner):
 
     def _replayed(self, logits: Tensor, solver: Classifier, made: Tensor, group: Bool[Tensor, " classes"]) -> Tensor:
         """The loss of what was generated, labelled among the classes of `group`."""
-        answers = said(solver, made)
+        answers = teacher_logits(solver, made)
         among = group if self._own else self.classifier.head.competing(torch.zeros(1, dtype=torch.long))[0]
         if self.spec.distil:
             spec = self.spec

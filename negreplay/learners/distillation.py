@@ -50,6 +50,6 @@ def distillation(
 
 
 @torch.no_grad()
-def said(teacher: Classifier, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n classes"]:
+def teacher_logits(teacher: Classifier, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n classes"]:
     """The teacher's logits of what the student learns from."""
     return teacher.decide(latents)

@@ -12,15 +12,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from negreplay import recipe
-from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.data.data import View
+from negreplay.learners.distillation import distillation, frozen, teacher_logits
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch, Memory
+from negreplay.recipe import EEILRecipe
 from negreplay.replay.exemplars import herding
-from negreplay.streams.stream import Experience, View
+from negreplay.streams.stream import Experience
 
 GAMMA = 0.55
 """How fast the noise of gradients falls."""
@@ -33,7 +34,7 @@ class EEIL(Learner):
     outputs too.
     """
 
-    def __init__(self, spec: recipe.EEIL, parts: Parts) -> None:
+    def __init__(self, spec: EEILRecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
 
@@ -60,7 +61,7 @@ class EEIL(Learner):
             classified = classifier.head.losses(logits, batch.labels, batch.replayed).mean()
             if not groups:
                 return classified
-            answers = said(teacher, latents)
+            answers = teacher_logits(teacher, latents)
             return classified + sum(distillation(logits, answers, g, temperature).mean() for g in groups)
 
         return loss

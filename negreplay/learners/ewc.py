@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
-from negreplay import recipe
+from negreplay.data.data import View
 from negreplay.learners.penalties import Penalty, quadratic
 from negreplay.nets.classifier import Classifier
-from negreplay.streams.stream import View
+from negreplay.recipe import EWCRecipe
 
 AT_ONCE = 16
 """Patterns whose gradients are held at the same time: few enough to stay in a cache."""
@@ -35,7 +35,7 @@ class EWC(Penalty):
         Schwarz et al., Progress & Compress, 2018, Section 3.2 (online EWC).
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], recipe: recipe.EWC, rng: torch.Generator) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], recipe: EWCRecipe, rng: torch.Generator) -> None:
         super().__init__()
         self.recipe, self.rng = recipe, rng
         self.protected = list(weights)

@@ -11,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from negreplay import recipe
-from negreplay.learners.distillation import frozen, said
+from negreplay.data.data import View
+from negreplay.learners.distillation import frozen, teacher_logits
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.streams.stream import Experience, View
+from negreplay.recipe import ICaRLRecipe
+from negreplay.streams.stream import Experience
 
 
 class ICaRL(Learner):
@@ -28,7 +29,7 @@ class ICaRL(Learner):
 
     means: Tensor
 
-    def __init__(self, spec: recipe.ICaRL, parts: Parts) -> None:
+    def __init__(self, spec: ICaRLRecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
         self.register_buffer("means", torch.zeros_like(self.classifier.head.rows))
@@ -43,7 +44,9 @@ class ICaRL(Learner):
             logits = classifier.decide(latents)
             targets = F.one_hot(batch.labels, len(old)).to(logits)
             if old.any():
-                targets[:, old] = (said(teacher, latents)[:, old] / self.spec.temperature).sigmoid().to(logits)
+                targets[:, old] = (
+                    (teacher_logits(teacher, latents)[:, old] / self.spec.temperature).sigmoid().to(logits)
+                )
             among = head.competing(batch.labels)[0]
             each = F.binary_cross_entropy_with_logits(logits[:, among], targets[:, among], reduction="none")
             return each.sum(dim=1).mean()

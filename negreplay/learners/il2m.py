@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from negreplay.data.data import View
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
 from negreplay.replay.exemplars import AT_ONCE
-from negreplay.streams.stream import Experience, View
+from negreplay.streams.stream import Experience
 
 
 class IL2M(Learner):

@@ -10,14 +10,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from negreplay.data.data import View
+from negreplay.devices import Device
 from negreplay.nets.classifier import Classifier
-from negreplay.nets.renorm import begin
-from negreplay.optimize import Device, Moments, Step, blocked, decaying, optimize, stepper
+from negreplay.nets.renorm import begin_renorm
+from negreplay.optimize import Moments, Step, blocked, make_optimizer, make_schedule, optimize
 from negreplay.patterns import Batch, Loader, Memory, mix, steps_per_epoch
-from negreplay.recipe import Phase, Recipe
+from negreplay.recipe import PhaseRecipe, Recipe
 from negreplay.replay.exemplars import AT_ONCE, Exemplars
 from negreplay.replay.source import ReplaySource
-from negreplay.streams.stream import Experience, View
+from negreplay.streams.stream import Experience
 
 
 class Parts(NamedTuple):
@@ -48,7 +50,7 @@ class Learner(nn.Module, ABC):
         """Scores of images (or of latents, where `encoded`); minus infinity for classes never seen."""
 
     @property
-    def phase(self) -> Phase:
+    def phase(self) -> PhaseRecipe:
         """How the experience to come is to be learned."""
         phase = self.recipe.following if self.classifier.head.seen.any() else self.recipe.first
         assert phase is not None, "Recipe demands phases of who trains"
@@ -81,22 +83,22 @@ class Learner(nn.Module, ABC):
             yield from self.source.absorb(self.classifier, experience, memory)
 
     def fit(
-        self, loss: Callable[[Batch], Tensor], data: Loader, memory: Memory, phase: Phase, experience: int
+        self, loss: Callable[[Batch], Tensor], data: Loader, memory: Memory, phase: PhaseRecipe, index: int
     ) -> Iterator[Step]:
         """Trains the classifier for a phase on current patterns, which replayed ones join."""
         minibatch, replayed = self._minibatch(memory), self.recipe.replay.per_minibatch
         epochs = (mix(data, memory, minibatch, replayed, self.rng) for _ in repeat(None))
         endless, epoch = chain.from_iterable(epochs), self.steps(data, memory)
         self.classifier.train()
-        yield from self.descend(loss, endless, epoch, phase, experience, self.moments)
+        yield from self.descend(loss, endless, epoch, phase, index, self.moments)
 
     def descend(
         self,
         loss: Callable[[Batch], Tensor],
         endless: Iterator[Batch],
         epoch: int,
-        phase: Phase,
-        experience: int,
+        phase: PhaseRecipe,
+        index: int,
         moments: Moments | None,
         generator: nn.Module | None = None,
     ) -> Iterator[Step]:
@@ -107,17 +109,17 @@ class Learner(nn.Module, ABC):
             endless: minibatches, epoch after epoch.
             epoch: minibatches in an epoch.
             phase: how it is learned.
-            experience: its index.
+            index: of the experience.
             moments: those of what learns, where they outlive experiences.
             generator: learns in place of the classifier.
         """
         total = phase.iterations or (phase.epochs or 0) * epoch
-        begin(self.classifier, first=not self.classifier.head.seen.any())
+        begin_renorm(self.classifier, first=not self.classifier.head.seen.any())
         features = (self.classifier.front, self.classifier.back)
         with blocked(*features if phase.lr_features == 0 else ()):
             learning, head = generator or self.classifier, generator or self.classifier.head
-            optimizer = stepper(learning, head, phase, self.recipe.optimizer, experience)
-            schedule = decaying(optimizer, phase, epoch)
+            optimizer = make_optimizer(learning, head, phase, self.recipe.optimizer, index)
+            schedule = make_schedule(optimizer, phase, epoch)
             with moments.within(optimizer) if moments else nullcontext():
                 name = "generator" if generator else "classifier"
                 yield from optimize(name, loss, islice(endless, total), total, optimizer, self.device, schedule)

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from negreplay import recipe
 from negreplay.learners.distillation import frozen
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.cosine import CosineHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
+from negreplay.recipe import LUCIRRecipe
 from negreplay.streams.stream import Experience
 
 
@@ -30,7 +30,7 @@ class LUCIR(Learner):
         the ratio the other way round. There is no class-balanced fine-tuning at the end, which they leave optional.
     """
 
-    def __init__(self, spec: recipe.LUCIR, parts: Parts) -> None:
+    def __init__(self, spec: LUCIRRecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
 

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-from negreplay import recipe
-from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.learners.distillation import distillation, frozen, teacher_logits
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.recipe import Outputs, Weighting
+from negreplay.recipe import LwFRecipe, Outputs, Weighting
 from negreplay.streams.stream import Experience
 
 
@@ -28,7 +27,7 @@ class LwF(Learner):
         There is no warm-up, in which the new outputs alone would learn first; the paper finds it not crucial.
     """
 
-    def __init__(self, spec: recipe.LwF, parts: Parts) -> None:
+    def __init__(self, spec: LwFRecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
 
@@ -47,7 +46,7 @@ class LwF(Learner):
             logits = classifier.decide(latents)
             total = new * head.losses(logits, batch.labels, batch.replayed).mean()
             if groups:
-                answers = said(teacher, latents)
+                answers = teacher_logits(teacher, latents)
                 among = head.competing(batch.labels[:1])[0] if spec.against_new else None
                 distilled = sum(
                     distillation(logits, answers, g, spec.temperature, among, spec.averaged).mean() for g in groups

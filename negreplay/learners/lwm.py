@@ -12,13 +12,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from negreplay import recipe
 from negreplay.errors import UserError
 from negreplay.learners.distillation import distillation, frozen
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
+from negreplay.recipe import LwMRecipe
 from negreplay.streams.stream import Experience
 
 
@@ -29,7 +29,7 @@ class LwM(Learner):
     teacher, at length 1, and their distance is the sum of absolute differences (Equation 5).
     """
 
-    def __init__(self, spec: recipe.LwM, parts: Parts, latent: tuple[int, ...]) -> None:
+    def __init__(self, spec: LwMRecipe, parts: Parts, latent: tuple[int, ...]) -> None:
         super().__init__(parts)
         self.spec = spec
         known = maps_of(self.classifier, latent)

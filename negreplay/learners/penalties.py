@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from negreplay import recipe
+from negreplay.data.data import View
 from negreplay.nets.classifier import Classifier
-from negreplay.streams.stream import View
+from negreplay.recipe import SynapticIntelligenceRecipe
 
 
 class Penalty(nn.Module, ABC):
@@ -83,7 +83,7 @@ class SynapticIntelligence(Penalty):
         Maltoni & Lomonaco, Continuous Learning in Single-Incremental-Task Scenarios, 2019 (AR1).
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], recipe: recipe.SynapticIntelligence) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], recipe: SynapticIntelligenceRecipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.protected = list(weights)

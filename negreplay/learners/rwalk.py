@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from negreplay import recipe
+from negreplay.data.data import View
 from negreplay.learners.penalties import Penalty, quadratic
 from negreplay.nets.classifier import Classifier
-from negreplay.streams.stream import View
+from negreplay.recipe import RWalkRecipe
 
 DAMPING = 1e-3
 """Epsilon of Equation 7, as in the authors' code; the paper gives none."""
@@ -33,7 +33,7 @@ class RWalk(Penalty):
         Chaudhry et al., Riemannian Walk for Incremental Learning: Understanding Forgetting and Intransigence, 2018.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], recipe: recipe.RWalk) -> None:
+    def __init__(self, weights: Iterable[nn.Parameter], recipe: RWalkRecipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.protected = list(weights)

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from negreplay import recipe
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
+from negreplay.recipe import SLDARecipe
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience
 
@@ -34,7 +34,7 @@ class SLDA(Learner):
     counts: Tensor
     covariance: Tensor
 
-    def __init__(self, spec: recipe.SLDA, parts: Parts) -> None:
+    def __init__(self, spec: SLDARecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
         rows = self.classifier.head.rows

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from negreplay.errors import UserError
-from negreplay.recipe import Renorm
+from negreplay.recipe import RenormRecipe
 
 
 class BatchRenorm2d(nn.Module):
@@ -31,7 +31,7 @@ class BatchRenorm2d(nn.Module):
     r_max: Tensor
     d_max: Tensor
 
-    def __init__(self, replaced: nn.BatchNorm2d, schedule: Renorm) -> None:
+    def __init__(self, replaced: nn.BatchNorm2d, schedule: RenormRecipe) -> None:
         super().__init__()
         mean, var = replaced.running_mean, replaced.running_var
         if mean is None or var is None or not replaced.affine:
@@ -49,7 +49,7 @@ class BatchRenorm2d(nn.Module):
         self.train(replaced.training)
 
     def begin(self, first: bool) -> None:
-        """Sets momentum and limits for an experience (see `Renorm`)."""
+        """Sets momentum and limits for an experience (see `RenormRecipe`)."""
         schedule = self.schedule
         self.momentum.fill_(schedule.first_momentum if first else schedule.momentum)
         self.r_max.fill_(1.0 if first else schedule.r_max)
@@ -98,7 +98,7 @@ def _batch_norm(
     return torch.batch_norm(x, weight, bias, mean, var, statistics is None, 0.0, eps, torch.backends.cudnn.enabled)
 
 
-def renormalise(module: nn.Module, schedule: Renorm) -> nn.Module:
+def renormalise(module: nn.Module, schedule: RenormRecipe) -> nn.Module:
     """Replaces every batch norm of `module` by batch renormalisation, in place.
 
     Parameters stay the same objects, so an optimiser that holds them goes on. Layers within a batch norm, which its
@@ -123,7 +123,7 @@ def renormalise(module: nn.Module, schedule: Renorm) -> nn.Module:
     return module
 
 
-def begin(module: nn.Module, first: bool) -> None:
+def begin_renorm(module: nn.Module, first: bool) -> None:
     """Prepares every batch renormalisation of `module` for an experience.
 
     In the first one momentum is `first_momentum` and the limits open from (1, 0) by `opening` per pattern; in later

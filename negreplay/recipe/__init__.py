@@ -8,75 +8,113 @@ Every class validates itself: a wrong value raises `ValueError` with a sentence 
 """
 
 from negreplay.recipe.learning import (
-    Choice,
-    Mode,
-    OptimizerRecipe,
-    Phase,
-    ReplayRecipe,
-    Source,
-    Weighting,
+    Choice as Choice,
 )
-from negreplay.recipe.nets import ClassifierRecipe, Front, GeneratorRecipe, Renorm, Weights
-from negreplay.recipe.stream import Augment, ImageRecipe, Scenario, StreamRecipe
-from negreplay.recipe.study import Recipe, Study
+from negreplay.recipe.learning import (
+    Mode as Mode,
+)
+from negreplay.recipe.learning import (
+    OptimizerRecipe as OptimizerRecipe,
+)
+from negreplay.recipe.learning import (
+    PhaseRecipe as PhaseRecipe,
+)
+from negreplay.recipe.learning import (
+    ReplayRecipe as ReplayRecipe,
+)
+from negreplay.recipe.learning import (
+    Source as Source,
+)
+from negreplay.recipe.learning import (
+    Weighting as Weighting,
+)
+from negreplay.recipe.nets import (
+    ClassifierRecipe as ClassifierRecipe,
+)
+from negreplay.recipe.nets import (
+    Front as Front,
+)
+from negreplay.recipe.nets import (
+    GeneratorRecipe as GeneratorRecipe,
+)
+from negreplay.recipe.nets import (
+    HeadKind as HeadKind,
+)
+from negreplay.recipe.nets import (
+    Mean as Mean,
+)
+from negreplay.recipe.nets import (
+    Outputs as Outputs,
+)
+from negreplay.recipe.nets import (
+    RenormRecipe as RenormRecipe,
+)
+from negreplay.recipe.nets import (
+    WeightsRecipe as WeightsRecipe,
+)
+from negreplay.recipe.stream import (
+    Augment as Augment,
+)
+from negreplay.recipe.stream import (
+    ImageRecipe as ImageRecipe,
+)
+from negreplay.recipe.stream import (
+    Scenario as Scenario,
+)
+from negreplay.recipe.stream import (
+    StreamRecipe as StreamRecipe,
+)
+from negreplay.recipe.study import (
+    Recipe as Recipe,
+)
+from negreplay.recipe.study import (
+    Study as Study,
+)
 from negreplay.recipe.systems import (
-    DGR,
-    EEIL,
-    EWC,
-    IL2M,
-    LUCIR,
-    SLDA,
-    BiC,
-    HeadKind,
-    ICaRL,
-    LatentReplay,
-    LearnerRecipe,
-    LwF,
-    LwM,
-    Mean,
-    NearestMean,
-    Outputs,
-    PenaltyRecipe,
-    RWalk,
-    SynapticIntelligence,
+    BiCRecipe as BiCRecipe,
 )
-
-__all__ = [
-    "DGR",
-    "EEIL",
-    "EWC",
-    "IL2M",
-    "LUCIR",
-    "SLDA",
-    "Augment",
-    "BiC",
-    "Choice",
-    "ClassifierRecipe",
-    "Front",
-    "GeneratorRecipe",
-    "HeadKind",
-    "ICaRL",
-    "ImageRecipe",
-    "LatentReplay",
-    "LearnerRecipe",
-    "LwF",
-    "LwM",
-    "Mean",
-    "Mode",
-    "NearestMean",
-    "OptimizerRecipe",
-    "Outputs",
-    "PenaltyRecipe",
-    "Phase",
-    "RWalk",
-    "Recipe",
-    "Renorm",
-    "ReplayRecipe",
-    "Scenario",
-    "Source",
-    "StreamRecipe",
-    "Study",
-    "SynapticIntelligence",
-    "Weighting",
-    "Weights",
-]
+from negreplay.recipe.systems import (
+    DGRRecipe as DGRRecipe,
+)
+from negreplay.recipe.systems import (
+    EEILRecipe as EEILRecipe,
+)
+from negreplay.recipe.systems import (
+    ICaRLRecipe as ICaRLRecipe,
+)
+from negreplay.recipe.systems import (
+    IL2MRecipe as IL2MRecipe,
+)
+from negreplay.recipe.systems import (
+    LatentReplayRecipe as LatentReplayRecipe,
+)
+from negreplay.recipe.systems import (
+    LearnerRecipe as LearnerRecipe,
+)
+from negreplay.recipe.systems import (
+    LUCIRRecipe as LUCIRRecipe,
+)
+from negreplay.recipe.systems import (
+    LwFRecipe as LwFRecipe,
+)
+from negreplay.recipe.systems import (
+    LwMRecipe as LwMRecipe,
+)
+from negreplay.recipe.systems import (
+    NearestMeanRecipe as NearestMeanRecipe,
+)
+from negreplay.recipe.systems import (
+    SLDARecipe as SLDARecipe,
+)
+from negreplay.recipe.systems.penalties import (
+    EWCRecipe as EWCRecipe,
+)
+from negreplay.recipe.systems.penalties import (
+    PenaltyRecipe as PenaltyRecipe,
+)
+from negreplay.recipe.systems.penalties import (
+    RWalkRecipe as RWalkRecipe,
+)
+from negreplay.recipe.systems.penalties import (
+    SynapticIntelligenceRecipe as SynapticIntelligenceRecipe,
+)

@@ -21,3 +21,10 @@ class Strict:
     """A field that a class does not know is an error when a recipe is read from JSON (see `negreplay.builders`)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def distils(values: object, *names: str) -> None:
+    """Checks strengths and a temperature."""
+    at_least(0, values, "learner", *names)
+    temperature = getattr(values, "temperature", 1.0)
+    check(0 < temperature < math.inf, f"learner.temperature is {temperature}: give a number above 0.")

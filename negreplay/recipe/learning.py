@@ -23,7 +23,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Phase(Strict):
+class PhaseRecipe(Strict):
     """How one experience trains the classifier: how long, and the learning rates of phi (features) and psi (head).
 
     It lasts for `epochs`, or for so many `iterations` (minibatches). With `lr_features` 0 the feature extractor is

@@ -6,6 +6,39 @@ from enum import StrEnum
 from negreplay.recipe.checks import Strict, at_least, check
 
 
+class Mean(StrEnum):
+    """The mean subtracted from a row before it is consolidated.
+
+    `PER_CLASS` is the paper's (Section 3.3), `GLOBAL` the one scalar of the authors' released code.
+    """
+
+    PER_CLASS = "per-class"
+    GLOBAL = "global"
+
+
+class HeadKind(StrEnum):
+    """`CWR_STAR` consolidates its rows (Algorithm 1), its forerunners copy them; `PLAIN` is a linear layer."""
+
+    CWR = "cwr"
+    CWR_PLUS = "cwr+"
+    CWR_STAR = "cwr*"
+    PLAIN = "plain"
+
+
+class Outputs(StrEnum):
+    """Which outputs of a plain head take part in the softmax of a training pattern.
+
+    `ALL`; those of the classes `SEEN` so far; those of the `CURRENT` experience only (the labels trick); or those that
+    arrived in the pattern's `OWN` experience, which is then to be known when the classifier is asked, too
+    (task-incremental learning).
+    """
+
+    ALL = "all"
+    SEEN = "seen"
+    CURRENT = "current"
+    OWN = "own-experience"
+
+
 class Front(StrEnum):
     """When the layers up to the replay layer learn: never, in the first experience only, or always."""
 
@@ -15,7 +48,7 @@ class Front(StrEnum):
 
 
 @dataclass(frozen=True)
-class Weights(Strict):
+class WeightsRecipe(Strict):
     """A file of pretrained weights with what belongs to it: how its network normalised, padded and activated.
 
     `mean` and `std` are per colour channel on images in [0, 1]. Of `mobilenet_v1` only: `activation` is `relu` or
@@ -38,7 +71,7 @@ class Weights(Strict):
 
 
 @dataclass(frozen=True)
-class Renorm(Strict):
+class RenormRecipe(Strict):
     """The batch-renormalisation schedule: the released AR1* values, for the paper gives none.
 
     In the first experience r and d open from (1, 0) to (`r_max`, `d_max`) by `opening` per pattern seen.
@@ -71,8 +104,8 @@ class ClassifierRecipe(Strict):
     replay_layer: str
     front: Front = Front.BLOCKED
     width: float = 1.0
-    weights: Weights | None = None
-    renorm: Renorm | None = field(default_factory=Renorm)
+    weights: WeightsRecipe | None = None
+    renorm: RenormRecipe | None = field(default_factory=RenormRecipe)
     pretrained: bool = False
 
     def __post_init__(self) -> None:

@@ -4,23 +4,22 @@ import re
 from dataclasses import dataclass, field
 
 from negreplay.recipe.checks import Strict, at_least, check
-from negreplay.recipe.learning import Choice, Mode, OptimizerRecipe, Phase, ReplayRecipe, Source
-from negreplay.recipe.nets import ClassifierRecipe, Front, GeneratorRecipe
+from negreplay.recipe.learning import Choice, Mode, OptimizerRecipe, PhaseRecipe, ReplayRecipe, Source
+from negreplay.recipe.nets import ClassifierRecipe, Front, GeneratorRecipe, Outputs
 from negreplay.recipe.stream import StreamRecipe
 from negreplay.recipe.systems import (
-    DGR,
-    EEIL,
-    IL2M,
-    LUCIR,
-    SLDA,
-    BiC,
-    ICaRL,
-    LatentReplay,
+    BiCRecipe,
+    DGRRecipe,
+    EEILRecipe,
+    ICaRLRecipe,
+    IL2MRecipe,
+    LatentReplayRecipe,
     LearnerRecipe,
-    LwF,
-    LwM,
-    NearestMean,
-    Outputs,
+    LUCIRRecipe,
+    LwFRecipe,
+    LwMRecipe,
+    NearestMeanRecipe,
+    SLDARecipe,
 )
 
 
@@ -35,11 +34,11 @@ class Recipe(Strict):
     name: str
     stream: StreamRecipe
     classifier: ClassifierRecipe
-    first: Phase | None = None
-    following: Phase | None = None
+    first: PhaseRecipe | None = None
+    following: PhaseRecipe | None = None
     replay: ReplayRecipe = field(default_factory=ReplayRecipe)
     generator: GeneratorRecipe | None = None
-    learner: LearnerRecipe = field(default_factory=LatentReplay)
+    learner: LearnerRecipe = field(default_factory=LatentReplayRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     evaluate_every: int = 1
 
@@ -70,27 +69,27 @@ class Recipe(Strict):
 def _check_system(arm: str, recipe: Recipe) -> None:
     """What the system needs is there, and what it cannot use is not."""
     learner, replay = recipe.learner, recipe.replay
-    trains = not isinstance(learner, NearestMean | SLDA)
+    trains = not isinstance(learner, NearestMeanRecipe | SLDARecipe)
     for name in ("first", "following"):
         given = getattr(recipe, name) is not None
         check(given or not trains, f"{arm}{name} is missing: say how long and how fast experiences are learned.")
         check(trains or not given, f"{arm}{name} has no effect: {learner.kind} trains nothing; remove it.")
     idle = f"{arm}optimizer has no effect: {learner.kind} trains nothing; remove it."
     check(trains or recipe.optimizer == OptimizerRecipe(), idle)
-    if isinstance(learner, LatentReplay):
+    if isinstance(learner, LatentReplayRecipe):
         trick = learner.outputs is Outputs.CURRENT and replay.source is not Source.NONE
         check(not trick, f"{arm}learner.outputs is current: replayed patterns have no output then; set source none.")
         return
     blocked = recipe.classifier.front is Front.BLOCKED
     check(blocked, f"{arm}classifier.front learns: {learner.kind} learns above the replay layer only; block it.")
-    images = not isinstance(learner, DGR) or recipe.classifier.replay_layer == "input"
+    images = not isinstance(learner, DGRRecipe) or recipe.classifier.replay_layer == "input"
     check(images, f"{arm}classifier.replay_layer is {recipe.classifier.replay_layer}: dgr makes images; take input.")
     exemplars = replay.source is Source.ORIGINAL and replay.choice in (Choice.RANDOM, Choice.HERDING)
-    forbidden = isinstance(learner, DGR | NearestMean | SLDA)
-    needed = isinstance(learner, ICaRL | EEIL | LUCIR | IL2M | BiC)
+    forbidden = isinstance(learner, DGRRecipe | NearestMeanRecipe | SLDARecipe)
+    needed = isinstance(learner, ICaRLRecipe | EEILRecipe | LUCIRRecipe | IL2MRecipe | BiCRecipe)
     check(not forbidden or replay == ReplayRecipe(), f"{arm}replay has no effect on {learner.kind}: remove it.")
     check(not needed or exemplars, f"{arm}{learner.kind} needs exemplars: replay.source original, choice herding.")
-    optional = isinstance(learner, LwF | LwM) and replay.source is Source.NONE
+    optional = isinstance(learner, LwFRecipe | LwMRecipe) and replay.source is Source.NONE
     fits = forbidden or optional or (exemplars and replay.mode is Mode.POSITIVE)
     check(fits, f"{arm}{learner.kind} replays exemplars: source original, mode positive, choice random or herding.")
     weighted = replay == ReplayRecipe() or replay.weighting is ReplayRecipe().weighting

@@ -9,13 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from negreplay.data.data import DRAWS, Data, Tensors
+from negreplay.data.images import Pixels
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
 from negreplay.patterns import Memory
 from negreplay.recipe import Augment, Choice, ImageRecipe
 from negreplay.replay.source import ReplaySource
-from negreplay.streams.images import Pixels
-from negreplay.streams.stream import DRAWS, Data, Experience, Tensors
+from negreplay.streams.stream import Experience
 
 AT_ONCE = 250
 """Patterns whose features are computed in one forward pass."""

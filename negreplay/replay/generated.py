@@ -6,9 +6,10 @@ from itertools import chain, islice, repeat
 import torch
 from torch import Tensor
 
+from negreplay.devices import Device
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator, generator_loss
-from negreplay.optimize import Device, Step, equation_16, optimize
+from negreplay.optimize import Step, equation_16, optimize
 from negreplay.patterns import Batch, Memory, Patterns, mix, nothing, steps_per_epoch
 from negreplay.recipe import GeneratorRecipe
 from negreplay.replay.source import ReplaySource

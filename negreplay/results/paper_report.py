@@ -9,17 +9,7 @@ from rich.table import Table
 from negreplay.files import write_whole
 from negreplay.results import curves
 from negreplay.results.pages import render
-from negreplay.results.paper import (
-    WITHIN,
-    Curves,
-    Exhibit,
-    Found,
-    Line,
-    Missing,
-    figure_panels,
-    missing,
-    table_lines,
-)
+from negreplay.results.paper import WITHIN, Curves, Exhibit, Found, Line, Missing, figure_panels, missing, table_lines
 from negreplay.results.table import percent, title
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from negreplay.files import write_whole
-from negreplay.recipe import Choice, LatentReplay, Mode, Outputs, Recipe, Source, Study
+from negreplay.recipe import Choice, LatentReplayRecipe, Mode, Outputs, Recipe, Source, Study
 from negreplay.results import curves
 from negreplay.results.metrics import Row, Summary, summarise
 from negreplay.results.pages import render
@@ -91,7 +91,7 @@ def _meaning(recipe: Recipe) -> Iterator[str]:
         yield how
     elif replay.source is not Source.NONE:
         yield USED[replay.mode]
-    if isinstance(learner, LatentReplay):
+    if isinstance(learner, LatentReplayRecipe):
         if learner.penalty is not None:
             yield HELD[learner.penalty.kind]
         if learner.outputs is Outputs.CURRENT:

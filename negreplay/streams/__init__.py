@@ -1,1 +1,1 @@
-"""What arrives."""
+"""What arrives when."""

@@ -9,31 +9,33 @@ from states import state_of
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
+from negreplay.data.data import Tensors
+from negreplay.devices import Device
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.learners.learner import Learner
-from negreplay.optimize import Device, Step
+from negreplay.optimize import Step
 from negreplay.recipe import (
     Front,
     GeneratorRecipe,
     HeadKind,
     Mode,
     OptimizerRecipe,
-    Phase,
+    PhaseRecipe,
     Recipe,
     ReplayRecipe,
     Source,
-    SynapticIntelligence,
+    SynapticIntelligenceRecipe,
 )
-from negreplay.recipes import DIGITS
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.streams.stream import Stream
+from negreplay.studies import DIGITS
 
 CLASSES, EACH, MEMORY = 5, 6, 6
 
 # The arms of the digits study, small enough to be learned in a moment; the front learns in the first experience.
 BASE = replace(
     DIGITS.recipes[0],
-    first=Phase(1, 0.05, 0.05),
-    following=Phase(1, 0.005, 0.05),
+    first=PhaseRecipe(1, 0.05, 0.05),
+    following=PhaseRecipe(1, 0.005, 0.05),
     optimizer=OptimizerRecipe(minibatch=4),
 )
 GENERATOR = GeneratorRecipe(width=16, latent_dim=4, minibatch=8, first_iterations=3, iterations=2)
@@ -51,11 +53,11 @@ def naive(recipe: Recipe) -> Recipe:
 NO_REPLAY = BASE
 PR_OD, NR_OD = (replaying(Source.ORIGINAL, mode) for mode in Mode)
 PR_GD, NR_GD = (replaying(Source.GENERATED, mode) for mode in Mode)
-CWR = replace(BASE, following=Phase(1, 0.0, 0.05))
+CWR = replace(BASE, following=PhaseRecipe(1, 0.0, 0.05))
 AR1 = replace(
     BASE,
     classifier=replace(BASE.classifier, front=Front.TRAINED),
-    learner=replace(BASE.learner, penalty=SynapticIntelligence(strength=1e3)),
+    learner=replace(BASE.learner, penalty=SynapticIntelligenceRecipe(strength=1e3)),
 )
 ARMS = {
     "no-replay": NO_REPLAY,

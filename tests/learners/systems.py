@@ -6,38 +6,38 @@ from arms import BASE, images
 from torch import Tensor
 
 from negreplay.recipe import (
-    DGR,
-    EEIL,
-    EWC,
-    IL2M,
-    LUCIR,
-    SLDA,
-    BiC,
+    BiCRecipe,
     Choice,
     ClassifierRecipe,
+    DGRRecipe,
+    EEILRecipe,
+    EWCRecipe,
     HeadKind,
-    ICaRL,
-    LatentReplay,
+    ICaRLRecipe,
+    IL2MRecipe,
+    LatentReplayRecipe,
     LearnerRecipe,
-    LwF,
-    LwM,
+    LUCIRRecipe,
+    LwFRecipe,
+    LwMRecipe,
     Mode,
-    NearestMean,
+    NearestMeanRecipe,
     OptimizerRecipe,
     Outputs,
-    Phase,
+    PhaseRecipe,
     Recipe,
     ReplayRecipe,
-    RWalk,
+    RWalkRecipe,
+    SLDARecipe,
     Source,
-    SynapticIntelligence,
+    SynapticIntelligenceRecipe,
     Weighting,
 )
 
 MLP = ClassifierRecipe("mlp", "input", renorm=None)
 CONV = ClassifierRecipe("small", "input", renorm=None)
 PIXELS = ClassifierRecipe("pixels", "input", renorm=None)
-PHASE = Phase(2, 0.02, 0.02)
+PHASE = PhaseRecipe(2, 0.02, 0.02)
 HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=2)
 DRAWN = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 7, choice=Choice.RANDOM)
 ALL = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
@@ -59,8 +59,8 @@ def untrained(learner: LearnerRecipe, classifier: ClassifierRecipe) -> Recipe:
     return Recipe(BASE.name, BASE.stream, classifier, learner=learner)
 
 
-def plain(penalty=None, outputs: Outputs = Outputs.SEEN) -> LatentReplay:
-    return LatentReplay(HeadKind.PLAIN, penalty=penalty, outputs=outputs)
+def plain(penalty=None, outputs: Outputs = Outputs.SEEN) -> LatentReplayRecipe:
+    return LatentReplayRecipe(HeadKind.PLAIN, penalty=penalty, outputs=outputs)
 
 
 SYSTEMS: dict[str, Recipe] = {
@@ -73,29 +73,29 @@ SYSTEMS: dict[str, Recipe] = {
     "joint": arm(plain(), ALL),
     "adam": replace(arm(plain(), DRAWN), optimizer=OptimizerRecipe("adam", 4)),
     "lasting adam": replace(arm(plain()), optimizer=OptimizerRecipe("adam", 4, lasting=True)),
-    "lasting sgd": replace(arm(DGR(replayed=4, width=8, latent_dim=3)), optimizer=OptimizerRecipe(lasting=True)),
-    "si": arm(plain(SynapticIntelligence(10.0, clip=None, damping=0.1))),
-    "ewc": arm(plain(EWC(10.0)), classifier=CONV),
-    "online ewc": arm(plain(EWC(10.0, decay=0.9, patterns=3))),
-    "ewc-e": arm(plain(EWC(10.0)), HERDED),
-    "rwalk": arm(plain(RWalk(1.0, every=2)), HERDED, CONV),
-    "cwr": arm(LatentReplay(HeadKind.CWR)),
-    "cwr+": arm(LatentReplay(HeadKind.CWR_PLUS)),
-    "lwf": arm(LwF()),
-    "lwf-e": arm(LwF(weighting=Weighting.EXPERIENCES), HERDED),
-    "lwf, own outputs": arm(LwF(outputs=Outputs.OWN)),
-    "lwm": arm(LwM("conv3"), classifier=CONV),
-    "lwm-e": arm(LwM("conv3"), HERDED, CONV),
-    "icarl": arm(ICaRL(), HERDED),
-    "eeil": arm(EEIL(PHASE, noise=0.3), HERDED, CONV),
-    "lucir": arm(LUCIR(), HERDED),
-    "il2m": arm(IL2M(), HERDED),
-    "bic": arm(BiC(epochs=3, validation=0.5), HERDED),
-    "dgr": arm(DGR(replayed=4, width=8, latent_dim=3)),
-    "dgr, distilled": arm(DGR(replayed=4, distil=True, width=8, latent_dim=3)),
-    "dgr, own outputs": arm(DGR(replayed=4, outputs=Outputs.OWN, width=8, latent_dim=3)),
-    "nearest mean": untrained(NearestMean(), PIXELS),
-    "slda": untrained(SLDA(shrinkage=1e-2), PIXELS),
+    "lasting sgd": replace(arm(DGRRecipe(replayed=4, width=8, latent_dim=3)), optimizer=OptimizerRecipe(lasting=True)),
+    "si": arm(plain(SynapticIntelligenceRecipe(10.0, clip=None, damping=0.1))),
+    "ewc": arm(plain(EWCRecipe(10.0)), classifier=CONV),
+    "online ewc": arm(plain(EWCRecipe(10.0, decay=0.9, patterns=3))),
+    "ewc-e": arm(plain(EWCRecipe(10.0)), HERDED),
+    "rwalk": arm(plain(RWalkRecipe(1.0, every=2)), HERDED, CONV),
+    "cwr": arm(LatentReplayRecipe(HeadKind.CWR)),
+    "cwr+": arm(LatentReplayRecipe(HeadKind.CWR_PLUS)),
+    "lwf": arm(LwFRecipe()),
+    "lwf-e": arm(LwFRecipe(weighting=Weighting.EXPERIENCES), HERDED),
+    "lwf, own outputs": arm(LwFRecipe(outputs=Outputs.OWN)),
+    "lwm": arm(LwMRecipe("conv3"), classifier=CONV),
+    "lwm-e": arm(LwMRecipe("conv3"), HERDED, CONV),
+    "icarl": arm(ICaRLRecipe(), HERDED),
+    "eeil": arm(EEILRecipe(PHASE, noise=0.3), HERDED, CONV),
+    "lucir": arm(LUCIRRecipe(), HERDED),
+    "il2m": arm(IL2MRecipe(), HERDED),
+    "bic": arm(BiCRecipe(epochs=3, validation=0.5), HERDED),
+    "dgr": arm(DGRRecipe(replayed=4, width=8, latent_dim=3)),
+    "dgr, distilled": arm(DGRRecipe(replayed=4, distil=True, width=8, latent_dim=3)),
+    "dgr, own outputs": arm(DGRRecipe(replayed=4, outputs=Outputs.OWN, width=8, latent_dim=3)),
+    "nearest mean": untrained(NearestMeanRecipe(), PIXELS),
+    "slda": untrained(SLDARecipe(shrinkage=1e-2), PIXELS),
 }
 
 

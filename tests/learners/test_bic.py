@@ -10,13 +10,13 @@ from torch.nn import functional as F
 from whole import TWICE, cross_entropy, distilled, whole
 
 from negreplay.learners.bic import BiC
-from negreplay.recipe import BiC as Spec
-from negreplay.recipe import ClassifierRecipe, Phase, ReplayRecipe
+from negreplay.recipe import BiCRecipe as Spec
+from negreplay.recipe import ClassifierRecipe, PhaseRecipe, ReplayRecipe
 from negreplay.replay.exemplars import Exemplars
 from negreplay.streams.stream import Experience, Stream
 
 THREE = ReplayRecipe(HERDED.source, HERDED.mode, choice=HERDED.choice, per_class=3)
-STILL = Phase(1, 0.0, 0.0)
+STILL = PhaseRecipe(1, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def stream() -> Stream:
 
 
 def system(
-    classifier: ClassifierRecipe = PIXELS, replay: ReplayRecipe = THREE, following: Phase = TWICE, **options
+    classifier: ClassifierRecipe = PIXELS, replay: ReplayRecipe = THREE, following: PhaseRecipe = TWICE, **options
 ) -> BiC:
     learner = whole(arm(Spec(**options), replay, classifier), following=following)
     assert isinstance(learner, BiC)

@@ -10,8 +10,9 @@ from states import same, state_of
 from systems import SYSTEMS, accuracy
 from torch import Tensor, nn
 
+from negreplay.data.data import Tensors
 from negreplay.learners.learner import Learner
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.streams.stream import Stream
 
 EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
 

@@ -9,8 +9,8 @@ from states import same, state_of
 from systems import SYSTEMS
 
 from negreplay.builders.learners import build_learner
+from negreplay.devices import Device
 from negreplay.learners.learner import Learner
-from negreplay.optimize import Device
 from negreplay.recipe import Recipe
 
 EVERY = ARMS | SYSTEMS

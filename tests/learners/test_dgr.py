@@ -12,8 +12,7 @@ from whole import cross_entropy, distilled, whole
 from negreplay.learners.dgr import DGR
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.vae import VAE
-from negreplay.recipe import DGR as SPEC
-from negreplay.recipe import Outputs
+from negreplay.recipe import DGRRecipe, Outputs
 from negreplay.streams.stream import Experience, Stream
 
 REPLAYED = 4
@@ -25,7 +24,7 @@ def stream() -> Stream:
 
 
 def system(replayed: int = REPLAYED, **options) -> DGR:
-    learner = whole(arm(SPEC(replayed=replayed, width=8, latent_dim=3, **options)))
+    learner = whole(arm(DGRRecipe(replayed=replayed, width=8, latent_dim=3, **options)))
     assert isinstance(learner, DGR)
     return learner
 
@@ -141,7 +140,7 @@ def test_the_generator_learns_with_the_same_weights(stream, monkeypatch):
         return x.flatten(1).mean(dim=1) + 0 * next(learner.generator.parameters()).sum()
 
     monkeypatch.setattr(learner.generator, "loss", brightness)
-    losses = [step.loss for step in learn(learner, stream[2]) if step.phase == "generator"]
+    losses = [step.loss for step in learn(learner, stream[2]) if step.part == "generator"]
     new = images().x[stream[2].data.rows].mean().item()
     assert losses == pytest.approx([new / 3 + 2 / 3 * 0.25] * 2, rel=1e-5)
 
@@ -150,7 +149,7 @@ def test_solver_and_generator_take_equally_many_steps_one_after_the_other(stream
     learner = system()
     for experience in stream:
         steps = learn(learner, experience)
-        assert [step.phase for step in steps] == ["classifier"] * 2 + ["generator"] * 2
+        assert [step.part for step in steps] == ["classifier"] * 2 + ["generator"] * 2
 
 
 def test_neither_teaches_the_other(stream):

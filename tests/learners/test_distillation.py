@@ -6,7 +6,7 @@ from arms import build, images, learn, stream_of
 from states import same, state_of
 from systems import SYSTEMS
 
-from negreplay.learners.distillation import distillation, frozen, said
+from negreplay.learners.distillation import distillation, frozen, teacher_logits
 
 # Softened by 2, the teacher says 3/4 and 1/4 of the first two outputs; the student 1/4 and 3/4. The third is left out.
 TEACHER = torch.tensor([[2 * math.log(3), 0.0, 50.0]])
@@ -43,10 +43,10 @@ def test_a_frozen_copy_stays_as_it_is_while_the_classifier_learns_on():
     stream = stream_of([0, 2], [4])
     learn(learner, stream[0])
     teacher = frozen(learner.classifier.train())
-    before, answers = state_of(teacher), said(teacher, images().x)
+    before, answers = state_of(teacher), teacher_logits(teacher, images().x)
     learn(learner, stream[1])
     learner.classifier.train()
-    assert same(state_of(teacher), before) and torch.equal(said(teacher, images().x), answers)
+    assert same(state_of(teacher), before) and torch.equal(teacher_logits(teacher, images().x), answers)
     assert not same(state_of(learner.classifier), before)
     assert not any(module.training for module in teacher.modules())
 
@@ -55,6 +55,6 @@ def test_nothing_that_a_frozen_copy_says_has_a_gradient():
     learner = build(SYSTEMS["fine tuning"])
     teacher = frozen(learner.classifier)
     x = images().x.requires_grad_()
-    assert not said(teacher, x).requires_grad
+    assert not teacher_logits(teacher, x).requires_grad
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
     assert all(parameter.requires_grad for parameter in learner.classifier.parameters())

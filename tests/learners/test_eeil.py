@@ -11,11 +11,11 @@ from whole import TWICE, cross_entropy, distilled, patterns, second_step, whole
 
 from negreplay.learners.learner import Learner
 from negreplay.nets.classifier import Classifier
-from negreplay.recipe import EEIL, OptimizerRecipe, Phase, Recipe
+from negreplay.recipe import EEILRecipe, OptimizerRecipe, PhaseRecipe, Recipe
 from negreplay.replay.exemplars import herding
 from negreplay.streams.stream import Experience, Stream
 
-SYSTEM = arm(EEIL(TWICE), HERDED)
+SYSTEM = arm(EEILRecipe(TWICE), HERDED)
 NEARLY_STILL = 1e-30
 """A learning rate above 0, for at 0 nothing would have a gradient."""
 
@@ -77,7 +77,7 @@ def test_stage_2_has_equally_many_patterns_of_each_class(stream, monkeypatch):
 
 
 def test_stage_2_learns_for_its_own_phase(stream):
-    learner = whole(arm(EEIL(Phase(3, 0.1, 0.1)), HERDED))
+    learner = whole(arm(EEILRecipe(PhaseRecipe(3, 0.1, 0.1)), HERDED))
     learn(learner, stream[0])
     steps = learn(learner, stream[1])
     assert [(step.done, step.total) for step in steps] == [(1, 2), (2, 2), (1, 3), (2, 3), (3, 3)]
@@ -103,8 +103,8 @@ def test_stage_2_has_the_end_of_stage_1_for_its_teacher_of_the_newest_outputs_to
 
 
 def noisy(eta: float, minibatch: int, epochs: int) -> Learner:
-    phase = Phase(epochs, NEARLY_STILL, NEARLY_STILL)
-    recipe = arm(EEIL(TWICE, noise=eta), HERDED)
+    phase = PhaseRecipe(epochs, NEARLY_STILL, NEARLY_STILL)
+    recipe = arm(EEILRecipe(TWICE, noise=eta), HERDED)
     steps = OptimizerRecipe(minibatch=minibatch, weight_decay=0.0)
     return build_any(replace(recipe, first=phase, following=phase, optimizer=steps))
 

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from whole import linear
 
 from negreplay import recipe
+from negreplay.data.data import Tensors, View
 from negreplay.learners.ewc import EWC, fisher
 from negreplay.learners.penalties import Penalty
 from negreplay.nets.classifier import Classifier
 from negreplay.recipe import Outputs
-from negreplay.streams.stream import Tensors, View
 
 
 def view(n: int = 7, features: int = 4, classes: int = 3, seed: int = 0) -> View:
@@ -24,7 +24,7 @@ def view(n: int = 7, features: int = 4, classes: int = 3, seed: int = 0) -> View
 
 
 def held(classifier: Classifier, rng: torch.Generator | None = None, **options) -> EWC:
-    return EWC(classifier.parameters(), recipe.EWC(**options), rng or torch.Generator().manual_seed(0))
+    return EWC(classifier.parameters(), recipe.EWCRecipe(**options), rng or torch.Generator().manual_seed(0))
 
 
 def analytic(classifier: Classifier, data: View) -> list[Tensor]:
@@ -196,7 +196,7 @@ def test_a_bound_on_patterns_draws_some_of_them():
 def test_in_a_learner_the_weights_that_matter_move_less():
     way = {}
     for strength in (0.0, 100.0):
-        learner = build(arm(plain(recipe.EWC(strength))))
+        learner = build(arm(plain(recipe.EWCRecipe(strength))))
         stream = stream_of([0, 2], [4])
         learn(learner, stream[0])
         penalty = learner.penalty

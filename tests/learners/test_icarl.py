@@ -8,7 +8,7 @@ from whole import patterns, second_step, whole
 from negreplay.learners.icarl import ICaRL
 from negreplay.learners.learner import Learner
 from negreplay.recipe import ClassifierRecipe
-from negreplay.recipe import ICaRL as Spec
+from negreplay.recipe import ICaRLRecipe as Spec
 from negreplay.replay.exemplars import Exemplars
 from negreplay.streams.stream import Stream
 
@@ -26,8 +26,8 @@ def system(classifier: ClassifierRecipe) -> ICaRL:
 
 def surprise(logits: Tensor, targets: Tensor) -> Tensor:
     """The binary cross-entropy of each output, written out."""
-    said = 1 / (1 + (-logits).exp())
-    return -(targets * said.log() + (1 - targets) * (1 - said).log())
+    teacher_logits = 1 / (1 + (-logits).exp())
+    return -(targets * teacher_logits.log() + (1 - targets) * (1 - teacher_logits).log())
 
 
 def unit(x: Tensor) -> Tensor:

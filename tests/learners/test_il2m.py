@@ -6,7 +6,7 @@ from systems import HERDED, PIXELS, arm, plain
 from torch import Tensor
 
 from negreplay.learners.il2m import IL2M
-from negreplay.recipe import IL2M as SPEC
+from negreplay.recipe import IL2MRecipe
 from negreplay.streams.stream import Stream
 
 
@@ -16,7 +16,7 @@ def stream() -> Stream:
 
 
 def system(*experiences) -> IL2M:
-    learner = build_any(arm(SPEC(), HERDED))
+    learner = build_any(arm(IL2MRecipe(), HERDED))
     assert isinstance(learner, IL2M)
     learn(learner, *experiences)
     return learner
@@ -66,7 +66,7 @@ def test_the_present_is_that_of_exemplars_and_of_the_newest_experience(stream):
 @pytest.fixture
 def by_hand() -> IL2M:
     """The first pixels are the scores; classes 0 and 1 are old, 2 and 3 current, 4 has not come."""
-    learner = build_any(arm(SPEC(), HERDED, PIXELS))
+    learner = build_any(arm(IL2MRecipe(), HERDED, PIXELS))
     assert isinstance(learner, IL2M)
     with torch.no_grad():
         learner.classifier.head.rows.copy_(torch.eye(CLASSES, 64))

@@ -22,9 +22,10 @@ from arms import (
 )
 from states import same, state_of
 
+from negreplay.data.data import Tensors
 from negreplay.patterns import nothing
-from negreplay.recipe import Front, Mode, Phase, Source
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.recipe import Front, Mode, PhaseRecipe, Source
+from negreplay.streams.stream import Stream
 
 
 @EVERY_ARM
@@ -32,8 +33,8 @@ def test_steps_tell_how_far_training_is(arm, stream):
     learner, recipe = build(ARMS[arm]), ARMS[arm]
     for k, experience in enumerate(stream):
         steps = learn(learner, experience)
-        classifier = [step for step in steps if step.phase == "classifier"]
-        generator = [step for step in steps if step.phase == "generator"]
+        classifier = [step for step in steps if step.part == "classifier"]
+        generator = [step for step in steps if step.part == "generator"]
         assert steps == classifier + generator
         for phase in (classifier, generator):
             assert [step.done for step in phase] == list(range(1, len(phase) + 1))
@@ -43,7 +44,7 @@ def test_steps_tell_how_far_training_is(arm, stream):
 
 
 def test_classifier_takes_the_steps_of_its_phases(stream):
-    phases = {"first": Phase(3, 0.05, 0.05), "following": Phase(2, 0.05, 0.05)}
+    phases = {"first": PhaseRecipe(3, 0.05, 0.05), "following": PhaseRecipe(2, 0.05, 0.05)}
     in_proportion = replace(NR_OD, **phases)
     given = replace(in_proportion, replay=replace(NR_OD.replay, per_minibatch=3))
     # 12 images 4 at a time, three times: 9 steps. Then 6 images and a memory of 6: round(4 * 6 / 12) = 2 at a time,
@@ -118,7 +119,7 @@ def test_each_part_learns_only_while_the_other_is_blocked(arm, stream):
     for experience in stream:
         source, classifier = state_of(learner.source), None
         for step in learner.learn(experience):
-            if step.phase == "classifier":
+            if step.part == "classifier":
                 assert same(state_of(learner.source), source)
                 assert not any(p.requires_grad for p in learner.source.parameters())
             else:
@@ -185,7 +186,7 @@ def test_a_stream_of_latents_teaches_what_its_images_do(source, stream):
 def test_it_learns_what_can_be_learned():
     # Bright spots in five places: with real replay all classes are told apart, without replay the plain head forgets.
     stream = stream_of([0, 1], [2], [3], [4])
-    phases = {"first": Phase(30, 0.05, 0.05), "following": Phase(10, 0.01, 0.05)}
+    phases = {"first": PhaseRecipe(30, 0.05, 0.05), "following": PhaseRecipe(10, 0.01, 0.05)}
     shares = {}
     for arm, recipe in {"pr-od": naive(PR_OD), "naive": naive(NO_REPLAY)}.items():
         recipe = replace(recipe, **phases)

@@ -8,7 +8,7 @@ from arms import AR1, ARMS, CWR, NO_REPLAY, build, features_of, learn
 from states import same, state_of
 
 from negreplay.nets.renorm import BatchRenorm2d
-from negreplay.recipe import Front, Renorm
+from negreplay.recipe import Front, RenormRecipe
 
 
 @pytest.mark.parametrize("arm", [name for name, recipe in ARMS.items() if recipe.classifier.front is Front.FIRST])
@@ -49,7 +49,7 @@ def test_without_a_learning_rate_features_are_blocked_with_their_statistics(fron
 
 
 def test_batch_renormalisation_opens_in_the_first_experience(stream):
-    classifier = replace(NO_REPLAY.classifier, front=Front.TRAINED, renorm=Renorm())
+    classifier = replace(NO_REPLAY.classifier, front=Front.TRAINED, renorm=RenormRecipe())
     learner = build(replace(NO_REPLAY, classifier=classifier))
     layers = [m for m in learner.classifier.modules() if isinstance(m, BatchRenorm2d)]
     learn(learner, stream[0])

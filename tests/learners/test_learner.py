@@ -10,7 +10,14 @@ from whole import cross_entropy, patterns, second_step, whole
 
 from negreplay.learners.learner import Learner, weighted
 from negreplay.patterns import Batch, Patterns, nothing
-from negreplay.recipe import ClassifierRecipe, NearestMean, OptimizerRecipe, Phase, ReplayRecipe, Weighting
+from negreplay.recipe import (
+    ClassifierRecipe,
+    NearestMeanRecipe,
+    OptimizerRecipe,
+    PhaseRecipe,
+    ReplayRecipe,
+    Weighting,
+)
 from negreplay.streams.stream import Stream
 
 LOSSES = torch.tensor([1.0, 2.0, 6.0, 10.0, 14.0])
@@ -42,7 +49,7 @@ def seen_by(learner: Learner) -> tuple[Callable[[Batch], Tensor], list[Batch]]:
     return loss, found
 
 
-def fit(learner: Learner, phase: Phase, recalled: int = 0, classes: tuple[int, ...] = (0, 2)) -> list[Batch]:
+def fit(learner: Learner, phase: PhaseRecipe, recalled: int = 0, classes: tuple[int, ...] = (0, 2)) -> list[Batch]:
     loss, found = seen_by(learner)
     data = stream_of(list(classes))[0].data
     list(learner.fit(loss, data, memory(recalled) if recalled else nothing(), phase, 0))
@@ -80,7 +87,7 @@ def test_by_experiences_what_is_replayed_weighs_1_minus_1_by_n(stream):
 
 
 def test_an_epoch_takes_every_pattern_once():
-    batches = fit(system(minibatch=5), Phase(2, 0.1, 0.1))
+    batches = fit(system(minibatch=5), PhaseRecipe(2, 0.1, 0.1))
     assert sizes(batches) == [(4, 0)] * 6
     rows = torch.isin(images().labels, torch.tensor([0, 2]))
     for epoch in (batches[:3], batches[3:]):
@@ -90,42 +97,42 @@ def test_an_epoch_takes_every_pattern_once():
 
 
 def test_iterations_end_wherever_an_epoch_stands():
-    assert len(fit(system(), Phase(None, 0.1, 0.1, iterations=7))) == 7
-    assert len(fit(system(), Phase(None, 0.1, 0.1, iterations=2))) == 2
+    assert len(fit(system(), PhaseRecipe(None, 0.1, 0.1, iterations=7))) == 7
+    assert len(fit(system(), PhaseRecipe(None, 0.1, 0.1, iterations=2))) == 2
 
 
 def test_replayed_patterns_share_the_minibatch_or_come_beside_it():
     within = replace(DRAWN, per_minibatch=3)
-    assert sizes(fit(system(within), Phase(1, 0.1, 0.1), recalled=5)) == [(1, 3)] * 12
+    assert sizes(fit(system(within), PhaseRecipe(1, 0.1, 0.1), recalled=5)) == [(1, 3)] * 12
     beside = replace(within, beside=True)
-    assert sizes(fit(system(beside), Phase(1, 0.1, 0.1), recalled=5)) == [(4, 3)] * 3
+    assert sizes(fit(system(beside), PhaseRecipe(1, 0.1, 0.1), recalled=5)) == [(4, 3)] * 3
     # More than a minibatch is no matter, then.
     many = replace(beside, per_minibatch=9)
-    assert sizes(fit(system(many), Phase(1, 0.1, 0.1), recalled=5)) == [(4, 9)] * 3
+    assert sizes(fit(system(many), PhaseRecipe(1, 0.1, 0.1), recalled=5)) == [(4, 9)] * 3
 
 
 def test_beside_nothing_a_minibatch_is_as_large_as_ever():
     beside = replace(DRAWN, per_minibatch=3, beside=True)
-    assert sizes(fit(system(beside), Phase(1, 0.1, 0.1))) == [(4, 0)] * 3
+    assert sizes(fit(system(beside), PhaseRecipe(1, 0.1, 0.1))) == [(4, 0)] * 3
 
 
 def test_features_that_do_not_learn_stay_as_they_are_and_learn_again_later():
     learner = system(classifier=CONV)
     before = {name: tensor.clone() for name, tensor in learner.classifier.back.state_dict().items()}
     rows = learner.classifier.head.rows.detach().clone()
-    fit(learner, Phase(1, 0.0, 0.1))
+    fit(learner, PhaseRecipe(1, 0.0, 0.1))
     # The statistics of batch normalisation, too.
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.classifier.back.state_dict().items())
     assert not torch.equal(learner.classifier.head.rows, rows)
     assert all(parameter.requires_grad for parameter in learner.classifier.parameters())
-    fit(learner, Phase(1, 0.1, 0.1))
+    fit(learner, PhaseRecipe(1, 0.1, 0.1))
     changed = [name for name, tensor in learner.classifier.back.state_dict().items() if not tensor.equal(before[name])]
     assert len(changed) == len(before)
 
 
 def test_features_learn_again_after_learning_was_stopped_in_the_middle():
     learner = system(classifier=CONV)
-    steps = learner.fit(seen_by(learner)[0], stream_of([0])[0].data, nothing(), Phase(1, 0.0, 0.1), 0)
+    steps = learner.fit(seen_by(learner)[0], stream_of([0])[0].data, nothing(), PhaseRecipe(1, 0.0, 0.1), 0)
     next(steps)
     assert not any(parameter.requires_grad for parameter in learner.classifier.back.parameters())
     del steps
@@ -141,7 +148,7 @@ def test_rates_of_features_and_head_fall_by_epochs():
         found.append([classifier.back.get_parameter("fc1.0.weight")[0, 0].item(), classifier.head.rows[0, 0].item()])
         return sum((p.sum() for p in classifier.parameters()), torch.zeros(()))
 
-    phase = Phase(2, 0.5, 0.25, decay_every=1, decay=0.1)
+    phase = PhaseRecipe(2, 0.5, 0.25, decay_every=1, decay=0.1)
     list(learner.fit(loss, stream_of([0, 2])[0].data, nothing(), phase, 0))
     steps = torch.tensor(found)[:-1] - torch.tensor(found)[1:]
     # Two steps an epoch; the last one of the second epoch is not looked at.
@@ -149,7 +156,7 @@ def test_rates_of_features_and_head_fall_by_epochs():
 
 
 def test_the_first_phase_is_for_the_first_experience_alone(stream):
-    recipe = replace(arm(plain()), first=Phase(3, 0.1, 0.1), following=Phase(1, 0.1, 0.1))
+    recipe = replace(arm(plain()), first=PhaseRecipe(3, 0.1, 0.1), following=PhaseRecipe(1, 0.1, 0.1))
     learner = build_any(recipe)
     assert [len(learn(learner, experience)) for experience in stream] == [9, 2, 2]
 
@@ -169,7 +176,7 @@ def test_an_experience_begins_with_what_is_recalled_and_ends_with_what_is_kept(s
 
 def test_kept_bytes_by_hand(stream):
     # Means of 64 pixels in eight bytes, and a count of eight bytes, for each class.
-    assert build_any(untrained(NearestMean(), PIXELS)).kept_bytes == CLASSES * 64 * 8 + CLASSES * 8
+    assert build_any(untrained(NearestMeanRecipe(), PIXELS)).kept_bytes == CLASSES * 64 * 8 + CLASSES * 8
     # Room for two images of each class in four bytes a pixel, their labels, how many there are, and what came.
     exemplars = 2 * CLASSES * (64 * 4 + 8) + 8 + CLASSES * 8
     assert system(HERDED).kept_bytes == exemplars

@@ -10,11 +10,10 @@ from whole import cross_entropy, patterns, second_step, whole
 from negreplay.learners.lucir import LUCIR
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.cosine import CosineHead
-from negreplay.recipe import LUCIR as SPEC
-from negreplay.recipe import ClassifierRecipe, Phase
+from negreplay.recipe import ClassifierRecipe, LUCIRRecipe, PhaseRecipe
 from negreplay.streams.stream import Stream
 
-STILL = Phase(1, 0.0, 0.0)
+STILL = PhaseRecipe(1, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def stream() -> Stream:
 
 
 def system(classifier: ClassifierRecipe = MLP, **options) -> LUCIR:
-    learner = build_any(arm(SPEC(**options), HERDED, classifier))
+    learner = build_any(arm(LUCIRRecipe(**options), HERDED, classifier))
     assert isinstance(learner, LUCIR)
     return learner
 
@@ -74,7 +73,7 @@ def test_the_scale_learns():
 
 
 def test_new_rows_begin_as_the_mean_direction_of_their_class(stream):
-    learner = whole(arm(SPEC(), HERDED), following=STILL)
+    learner = whole(arm(LUCIRRecipe(), HERDED), following=STILL)
     learn(learner, stream[0])
     head = head_of(learner.classifier)
     old, before = [0, 2, 3], head.weight.detach().clone()
@@ -89,7 +88,7 @@ def test_new_rows_begin_as_the_mean_direction_of_their_class(stream):
 
 def test_rows_of_the_first_classes_and_of_one_that_comes_again_are_not_imprinted():
     stream = stream_of([0, 2], [0, 4])
-    learner = whole(arm(SPEC(), HERDED), following=STILL)
+    learner = whole(arm(LUCIRRecipe(), HERDED), following=STILL)
     head = head_of(learner.classifier)
     learn(learner, stream[0])
     before = head.weight.detach().clone()
@@ -99,7 +98,7 @@ def test_rows_of_the_first_classes_and_of_one_that_comes_again_are_not_imprinted
 
 
 def test_old_rows_do_not_learn(stream):
-    learner = whole(arm(SPEC(), HERDED))
+    learner = whole(arm(LUCIRRecipe(), HERDED))
     learn(learner, stream[0])
     head = head_of(learner.classifier)
     before = head.weight.detach().clone()
@@ -130,7 +129,7 @@ def test_only_patterns_of_old_classes_are_ranked():
 
 
 def test_the_loss_of_a_step(stream):
-    learner = whole(arm(SPEC(strength=5.0, margin=0.9), HERDED))
+    learner = whole(arm(LUCIRRecipe(strength=5.0, margin=0.9), HERDED))
     learn(learner, stream[0])
     (x, y), (teacher, student, loss) = patterns(learner, stream[1]), second_step(learner, stream[1])
     features, before, rows = student.back(x), teacher.back(x), head_of(student).weight
@@ -146,6 +145,6 @@ def test_the_loss_of_a_step(stream):
 
 
 def test_in_the_first_experience_the_loss_is_plain_cross_entropy(stream):
-    learner = whole(arm(SPEC(), HERDED))
+    learner = whole(arm(LUCIRRecipe(), HERDED))
     (x, y), then = patterns(learner, stream[0]), second_step(learner, stream[0])
     assert then.loss == pytest.approx(cross_entropy(then.student.decide(x), y, [0, 2, 3]), rel=1e-5)

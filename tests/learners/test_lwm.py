@@ -12,7 +12,7 @@ from negreplay.learners.lwm import attention, with_maps
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.layers import GlobalMean
-from negreplay.recipe import ClassifierRecipe, LwM, Mode
+from negreplay.recipe import ClassifierRecipe, LwMRecipe, Mode
 
 
 def pooled() -> Classifier:
@@ -89,7 +89,7 @@ def maps_of(classifier: Classifier, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("exemplars", [False, True])
 def test_the_loss_of_a_step(exemplars):
     stream = stream_of([0, 2], [4])
-    learner = whole(arm(LwM("conv3", 2.0, 3.0), HERDED if exemplars else None, CONV))
+    learner = whole(arm(LwMRecipe("conv3", 2.0, 3.0), HERDED if exemplars else None, CONV))
     learn(learner, stream[0])
     (x, y), (teacher, student, loss) = patterns(learner, stream[1]), second_step(learner, stream[1])
     maps = maps_of(student, x)
@@ -109,7 +109,7 @@ def test_attention_alone_moves_the_network():
     # In step 1 the student is its own teacher, so what differs after step 2 was done by the gradient of step 2.
     states, stream = [], stream_of([0, 2], [4])
     for weight in (0.0, 5.0):
-        learner = whole(arm(LwM("conv3", attention=weight), classifier=CONV))
+        learner = whole(arm(LwMRecipe("conv3", attention=weight), classifier=CONV))
         learn(learner, *stream)
         states.append(learner.classifier.get_parameter("back.conv1.conv.weight"))
     assert not torch.allclose(states[0], states[1], atol=1e-4)
@@ -117,7 +117,7 @@ def test_attention_alone_moves_the_network():
 
 def test_in_the_first_experience_the_loss_is_plain_cross_entropy():
     stream = stream_of([0, 2], [4])
-    learner = whole(arm(LwM("conv3", 2.0, 3.0), classifier=CONV))
+    learner = whole(arm(LwMRecipe("conv3", 2.0, 3.0), classifier=CONV))
     (x, y), then = patterns(learner, stream[0]), second_step(learner, stream[0])
     assert then.loss == pytest.approx(F.cross_entropy(then.student.decide(x)[:, [0, 2]], y // 2).item(), rel=1e-4)
 
@@ -127,7 +127,7 @@ def test_in_the_first_experience_the_loss_is_plain_cross_entropy():
 )
 def test_an_unknown_layer_is_refused(layer, known):
     with pytest.raises(UserError) as error:
-        build_any(arm(LwM(layer), classifier=CONV))
+        build_any(arm(LwMRecipe(layer), classifier=CONV))
     assert (
         str(error.value) == f"learner.layer is {layer!r}: give one after the replay layer that makes maps, of {known}."
     )
@@ -136,5 +136,5 @@ def test_an_unknown_layer_is_refused(layer, known):
 def test_a_layer_before_the_replay_layer_is_refused():
     late = ClassifierRecipe("small", "conv2", renorm=None)
     with pytest.raises(UserError, match=r"learner\.layer is 'conv1': give one after the replay layer that makes maps"):
-        build_any(arm(LwM("conv1"), classifier=late))
-    assert build_any(arm(LwM("conv3"), classifier=late))
+        build_any(arm(LwMRecipe("conv1"), classifier=late))
+    assert build_any(arm(LwMRecipe("conv3"), classifier=late))

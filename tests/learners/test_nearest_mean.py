@@ -6,7 +6,7 @@ from torch import Tensor
 
 from negreplay.learners import nearest_mean
 from negreplay.learners.nearest_mean import NearestMean
-from negreplay.recipe import NearestMean as Spec
+from negreplay.recipe import NearestMeanRecipe as Spec
 from negreplay.streams.stream import Stream
 
 

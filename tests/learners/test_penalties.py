@@ -4,12 +4,23 @@ from torch import Tensor, nn
 
 from negreplay import recipe
 from negreplay.builders.learners import build_learner, build_penalty
+from negreplay.data.data import Tensors, View
+from negreplay.devices import Device
 from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligence
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
-from negreplay.optimize import Device
-from negreplay.recipe import ClassifierRecipe, Front, LatentReplay, Mode, Phase, Recipe, Renorm, Scenario, StreamRecipe
-from negreplay.streams.stream import Stream, Tensors, View
+from negreplay.recipe import (
+    ClassifierRecipe,
+    Front,
+    LatentReplayRecipe,
+    Mode,
+    PhaseRecipe,
+    Recipe,
+    RenormRecipe,
+    Scenario,
+    StreamRecipe,
+)
+from negreplay.streams.stream import Stream
 
 
 def quadratic(
@@ -39,7 +50,7 @@ def at(value: float) -> nn.Parameter:
 
 
 def held(weight: nn.Parameter, strength: float = 1.0, clip: float = 1e9, multiplier: float = 1.0):
-    return SynapticIntelligence([weight], recipe.SynapticIntelligence(strength, clip, multiplier))
+    return SynapticIntelligence([weight], recipe.SynapticIntelligenceRecipe(strength, clip, multiplier))
 
 
 def importance(penalty: SynapticIntelligence) -> float:
@@ -206,14 +217,16 @@ def test_no_penalty_adds_nothing():
 # Which weights are protected.
 
 
-def ar1(front: Front = Front.TRAINED, renorm: Renorm | None = None, strength: float | None = 1.0) -> Recipe:
+def ar1(front: Front = Front.TRAINED, renorm: RenormRecipe | None = None, strength: float | None = 1.0) -> Recipe:
     return Recipe(
         "ar1",
         StreamRecipe("digits", Scenario.NC),
         ClassifierRecipe("small", "conv2", front, renorm=renorm),
-        first=Phase(4, 0.05, 0.05),
-        following=Phase(4, 0.05, 0.05),
-        learner=LatentReplay(penalty=strength if strength is None else recipe.SynapticIntelligence(strength)),
+        first=PhaseRecipe(4, 0.05, 0.05),
+        following=PhaseRecipe(4, 0.05, 0.05),
+        learner=LatentReplayRecipe(
+            penalty=strength if strength is None else recipe.SynapticIntelligenceRecipe(strength)
+        ),
     )
 
 
@@ -226,7 +239,7 @@ def build(spec: Recipe, tmp_path):
     return build_learner(spec, images(), 0, tmp_path, Device(), torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("renorm", [None, Renorm()], ids=["batch norm", "batch renorm"])
+@pytest.mark.parametrize("renorm", [None, RenormRecipe()], ids=["batch norm", "batch renorm"])
 @pytest.mark.parametrize(
     ("front", "expected"),
     [

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from whole import linear
 
 from negreplay import recipe
+from negreplay.data.data import View
 from negreplay.learners.rwalk import DAMPING, RWalk
-from negreplay.streams.stream import View
 
 
 def weights(*values: float) -> nn.Parameter:
@@ -15,7 +15,7 @@ def weights(*values: float) -> nn.Parameter:
 
 
 def held(*each: nn.Parameter, strength: float = 1.0, decay: float = 0.9, every: int = 1) -> RWalk:
-    return RWalk(each, recipe.RWalk(strength, decay, every))
+    return RWalk(each, recipe.RWalkRecipe(strength, decay, every))
 
 
 def walk(penalty: RWalk, *steps: tuple[list[float], list[float]]) -> None:
@@ -164,7 +164,7 @@ def test_a_weight_without_a_gradient_has_no_importance():
 def test_in_a_learner_the_weights_that_matter_move_less():
     way = {}
     for strength in (0.0, 3.0):
-        learner = build(arm(plain(recipe.RWalk(strength, every=2))))
+        learner = build(arm(plain(recipe.RWalkRecipe(strength, every=2))))
         stream = stream_of([0, 2], [4])
         learn(learner, stream[0])
         penalty = learner.penalty

@@ -9,12 +9,12 @@ from systems import PIXELS, untrained
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
+from negreplay.data.data import Tensors
+from negreplay.devices import Device
 from negreplay.learners import slda
 from negreplay.learners.slda import SLDA
-from negreplay.optimize import Device
-from negreplay.recipe import SLDA as SPEC
-from negreplay.recipe import NearestMean
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.recipe import NearestMeanRecipe, SLDARecipe
+from negreplay.streams.stream import Stream
 
 CLASSES, FEATURES = 3, 4
 
@@ -31,7 +31,7 @@ def gaussian(n: int, seed: int) -> Tensors:
 
 def system(data: Tensors, shrinkage: float = 1e-4, seed: int = 0) -> SLDA:
     rng = torch.Generator().manual_seed(seed)
-    learner = build_learner(untrained(SPEC(shrinkage), PIXELS), data, 0, Path(), Device(), rng)
+    learner = build_learner(untrained(SLDARecipe(shrinkage), PIXELS), data, 0, Path(), Device(), rng)
     assert isinstance(learner, SLDA)
     return learner
 
@@ -129,8 +129,8 @@ def test_scores_by_hand():
 
 
 def test_with_full_shrinkage_it_is_the_nearest_mean():
-    plain = build_any(untrained(NearestMean(), PIXELS))
-    learner = build_any(untrained(SPEC(shrinkage=1.0), PIXELS))
+    plain = build_any(untrained(NearestMeanRecipe(), PIXELS))
+    learner = build_any(untrained(SLDARecipe(shrinkage=1.0), PIXELS))
     for each in (plain, learner):
         learn(each, *stream_of([0, 2], [4], [1, 3]))
     x = images().x

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from negreplay.learners.learner import Learner
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
-from negreplay.recipe import Mode, OptimizerRecipe, Outputs, Phase, Recipe
+from negreplay.recipe import Mode, OptimizerRecipe, Outputs, PhaseRecipe, Recipe
 from negreplay.replay.exemplars import Exemplars
 from negreplay.streams.stream import Experience
 
-TWICE = Phase(2, 0.3, 0.3)
+TWICE = PhaseRecipe(2, 0.3, 0.3)
 """Two steps, far enough apart for the second one's loss to differ from the first one's."""
 
 
-def whole(recipe: Recipe, minibatch: int = 1000, following: Phase = TWICE) -> Learner:
+def whole(recipe: Recipe, minibatch: int = 1000, following: PhaseRecipe = TWICE) -> Learner:
     """A learner of the system whose every epoch is one step, without weight decay."""
     steps = OptimizerRecipe(minibatch=minibatch, weight_decay=0.0)
     return build_any(replace(recipe, first=TWICE, following=following, optimizer=steps))

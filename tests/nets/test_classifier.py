@@ -9,10 +9,10 @@ from negreplay.errors import UserError
 from negreplay.nets.classifier import Classifier, cut, fingerprint
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.mobilenet import MobileNetV1
-from negreplay.nets.renorm import begin, renormalise
+from negreplay.nets.renorm import begin_renorm, renormalise
 from negreplay.nets.small import SmallNet
 from negreplay.patterns import Batch
-from negreplay.recipe import Mode, Renorm
+from negreplay.recipe import Mode, RenormRecipe
 
 
 class Block(nn.Module):
@@ -258,10 +258,10 @@ def test_fingerprint_sees_structure_and_numbers():
 
 
 def test_a_new_experience_does_not_change_a_blocked_front():
-    front, back = cut(renormalise(SmallNet(), Renorm()), "conv2")
+    front, back = cut(renormalise(SmallNet(), RenormRecipe()), "conv2")
     net = Classifier(front, back, PlainHead(256, 5, Mode.NEGATIVE), blocked=True)
     before = fingerprint(net.front), fingerprint(net.back)
-    begin(net, first=False)
+    begin_renorm(net, first=False)
     assert fingerprint(net.front) == before[0] and fingerprint(net.back) != before[1]
 
 

@@ -15,14 +15,22 @@ from negreplay.builders.learners import build_learner
 from negreplay.builders.nets import build_backbone
 from negreplay.cell import Cell, Places, learn_cell
 from negreplay.checkpoint import read_position
+from negreplay.data.folders import load_images
+from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.nets import library
 from negreplay.nets.classifier import cut, fingerprint
 from negreplay.nets.library import library_net, pretrained_net
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
-from negreplay.optimize import Device
-from negreplay.recipe import ClassifierRecipe, Front, GeneratorRecipe, ImageRecipe, Recipe, Renorm, Weights
-from negreplay.streams.folders import load_images
+from negreplay.recipe import (
+    ClassifierRecipe,
+    Front,
+    GeneratorRecipe,
+    ImageRecipe,
+    Recipe,
+    RenormRecipe,
+    WeightsRecipe,
+)
 
 MISSING = find_spec("timm") is None or find_spec("torchvision") is None
 needs_timm = pytest.mark.skipif(MISSING, reason="timm is not installed: it is the extra `vision`")
@@ -81,7 +89,7 @@ def test_any_family_is_cut_at_a_named_layer(family: Family):
 def test_renormalised_it_computes_the_same_in_evaluation_and_learns(family: Family):
     net, images = made(family), torch.rand(4, 3, family.side, family.side)
     front, back = cut(copy.deepcopy(net), family.at)
-    halves = renormalise(nn.Sequential(front, back), Renorm())
+    halves = renormalise(nn.Sequential(front, back), RenormRecipe())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in halves.modules())
     torch.testing.assert_close(halves(images), net(images), atol=1e-4, rtol=1e-3)
     norms = [module for module in halves.modules() if isinstance(module, BatchRenorm2d)]
@@ -92,7 +100,7 @@ def test_renormalised_it_computes_the_same_in_evaluation_and_learns(family: Fami
 @needs_timm
 def test_a_transformer_has_nothing_to_renormalise():
     with pytest.raises(UserError, match=r"^classifier\.renorm has no effect, for the network has no batch norm"):
-        renormalise(made(FAMILIES[4]), Renorm())
+        renormalise(made(FAMILIES[4]), RenormRecipe())
 
 
 @needs_timm
@@ -141,7 +149,7 @@ def test_weights_come_from_a_file_with_the_librarys_names(tmp_path):
     source = made(FAMILIES[0])
     state = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith("normalise")}
     save_file(state | {"fc.bias": torch.zeros(1000)}, tmp_path / "net.safetensors")
-    weights = Weights("net.safetensors")
+    weights = WeightsRecipe("net.safetensors")
     copied = build_backbone(ClassifierRecipe("timm/resnet18", "layer3", weights=weights), tmp_path, IMAGE).eval()
     images = torch.rand(2, 3, 64, 64)
     torch.testing.assert_close(copied(images), source(images), rtol=0, atol=0)
@@ -213,7 +221,7 @@ def test_a_stream_is_learned_and_the_store_changes_nothing(side, net, arm, tmp_p
     for store in (None, tmp_path / "store"):
         cell = Cell(arms(side, net)[arm], 0, tmp_path / f"{store is None}", Places(tmp_path, tmp_path, store))
         events = list(learn_cell(cell))
-        losses = [event.step.loss for event in events if event.step is not None and event.step.phase != "encoding"]
+        losses = [event.step.loss for event in events if event.step is not None and event.step.part != "encoding"]
         rows = read_position(cell.checkpoint).rows
         assert len(rows) == 3
         finals.append((losses, [row.whole for row in rows]))

@@ -8,7 +8,7 @@ from torch import nn
 from negreplay.errors import UserError
 from negreplay.nets.mobilenet import MobileNetV1, load_weights
 from negreplay.nets.renorm import renormalise
-from negreplay.recipe import Renorm
+from negreplay.recipe import RenormRecipe
 
 FILE = "mobilenet_v1_1.0_imagenet.safetensors"
 CONVOLUTIONS = [name for name, _ in MobileNetV1(width=0.1).named_children() if name.startswith("conv")]
@@ -123,5 +123,5 @@ def test_pretrained_net_renormalised_is_the_same_in_evaluation(shared):
     with torch.no_grad():
         expected = net(images)
         assert expected.std() > 0.1
-        renormalise(net, Renorm())
+        renormalise(net, RenormRecipe())
         torch.testing.assert_close(net(images), expected, atol=1e-4, rtol=1e-4)

@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from negreplay.errors import UserError
-from negreplay.nets.renorm import BatchRenorm2d, begin, renormalise
-from negreplay.recipe import Renorm
+from negreplay.nets.renorm import BatchRenorm2d, begin_renorm, renormalise
+from negreplay.recipe import RenormRecipe
 
-SCHEDULE = Renorm()
-PLAIN = Renorm(r_max=1.0, d_max=0.0)
+SCHEDULE = RenormRecipe()
+PLAIN = RenormRecipe(r_max=1.0, d_max=0.0)
 
 
 def trained_norm(channels: int = 5, eps: float = 1e-5) -> nn.BatchNorm2d:
@@ -137,7 +137,7 @@ def test_begin_reaches_nested_layers_but_no_blocked_ones():
     renormalise(net, SCHEDULE)
     blocked, free = (m for m in net.modules() if isinstance(m, BatchRenorm2d))
     blocked.requires_grad_(False)
-    begin(net, first=False)
+    begin_renorm(net, first=False)
     assert (free.momentum.item(), free.r_max.item(), free.d_max.item()) == (pytest.approx(5e-5), 1.25, 0.5)
     assert (blocked.momentum.item(), blocked.r_max.item(), blocked.d_max.item()) == (pytest.approx(0.01), 1.0, 0.0)
 
@@ -155,7 +155,7 @@ def test_renormalise_replaces_nested_and_shared_layers_and_keeps_their_parameter
 def test_the_state_survives_a_checkpoint():
     torch.manual_seed(0)
     source = renormalise(nn.Sequential(trained_norm()), SCHEDULE)
-    begin(source, first=True)
+    begin_renorm(source, first=True)
     for _ in range(3):
         source(torch.randn(8, 5, 2, 2))
     copy = renormalise(nn.Sequential(nn.BatchNorm2d(5)), SCHEDULE)

@@ -8,7 +8,7 @@ from torch import nn
 from negreplay.nets.classifier import cut, fingerprint
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
 from negreplay.nets.resnet import SHAPES, ResNet
-from negreplay.recipe import Renorm
+from negreplay.recipe import RenormRecipe
 
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -141,7 +141,7 @@ def test_cut_at_each_stage_it_computes_the_same(name):
 @pytest.mark.parametrize("name", SHAPES)
 def test_renormalised_it_computes_the_same_in_evaluation(name):
     net, images = settled(name), torch.rand(2, 3, 32, 32)
-    renormed = renormalise(copy.deepcopy(net), Renorm())
+    renormed = renormalise(copy.deepcopy(net), RenormRecipe())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in renormed.modules())
     assert sum(isinstance(module, BatchRenorm2d) for module in renormed.modules()) >= 20
     torch.testing.assert_close(renormed(images), net(images), atol=1e-4, rtol=1e-4)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from negreplay.recipe import GeneratorRecipe, Scenario, StreamRecipe, Study
-from negreplay.recipes import DIGITS
+from negreplay.studies import DIGITS
 
 NO_REPLAY, NR_GD, NR_OD = (
     next(r for r in DIGITS.recipes if r.name == name) for name in ("no-replay", "nr-gd", "nr-od")

@@ -17,22 +17,22 @@ from negreplay.recipe import (
     Front,
     HeadKind,
     ImageRecipe,
-    LatentReplay,
+    LatentReplayRecipe,
     Mean,
     Mode,
     OptimizerRecipe,
-    Phase,
+    PhaseRecipe,
     Recipe,
-    Renorm,
+    RenormRecipe,
     ReplayRecipe,
     Scenario,
     Source,
     StreamRecipe,
     Study,
-    SynapticIntelligence,
-    Weights,
+    SynapticIntelligenceRecipe,
+    WeightsRecipe,
 )
-from negreplay.recipes import DIGITS, STUDIES
+from negreplay.studies import DIGITS, STUDIES
 
 
 def test_recipes_are_values():
@@ -44,15 +44,17 @@ def test_recipes_are_values():
 
 def everything() -> Study:
     """A study in which every optional field is given."""
-    classifier = ClassifierRecipe("mobilenet_v1", "conv5_4/dw", Front.FIRST, 0.5, Weights("w"), Renorm(0.02, r_max=3.0))
+    classifier = ClassifierRecipe(
+        "mobilenet_v1", "conv5_4/dw", Front.FIRST, 0.5, WeightsRecipe("w"), RenormRecipe(0.02, r_max=3.0)
+    )
     replay = ReplayRecipe(Source.GENERATED, Mode.NEGATIVE, 300, 32, False)
-    learner = LatentReplay(HeadKind.CWR_STAR, Mean.GLOBAL, SynapticIntelligence(8e5, 1e-3, 1e-6))
+    learner = LatentReplayRecipe(HeadKind.CWR_STAR, Mean.GLOBAL, SynapticIntelligenceRecipe(8e5, 1e-3, 1e-6))
     arm = Recipe(
         "all",
         StreamRecipe("mnist", Scenario.NC, order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
         classifier,
-        Phase(1, 0.1, 0.2, 15, 0.5, 0.1),
-        Phase(2, 0.0, 0.3),
+        PhaseRecipe(1, 0.1, 0.2, 15, 0.5, 0.1),
+        PhaseRecipe(2, 0.0, 0.3),
         replay,
         generator(),
         learner,

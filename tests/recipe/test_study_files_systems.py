@@ -11,34 +11,34 @@ from pieces import NO_REPLAY, NR_OD, study
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.errors import UserError
 from negreplay.recipe import (
-    DGR,
-    EEIL,
-    EWC,
-    IL2M,
-    LUCIR,
-    SLDA,
-    BiC,
+    BiCRecipe,
     Choice,
     ClassifierRecipe,
+    DGRRecipe,
+    EEILRecipe,
+    EWCRecipe,
     HeadKind,
-    ICaRL,
-    LatentReplay,
+    ICaRLRecipe,
+    IL2MRecipe,
+    LatentReplayRecipe,
     LearnerRecipe,
-    LwF,
-    LwM,
+    LUCIRRecipe,
+    LwFRecipe,
+    LwMRecipe,
     Mean,
     Mode,
-    NearestMean,
+    NearestMeanRecipe,
     OptimizerRecipe,
     Outputs,
-    Phase,
+    PhaseRecipe,
     Recipe,
     ReplayRecipe,
-    RWalk,
+    RWalkRecipe,
     Scenario,
+    SLDARecipe,
     Source,
     StreamRecipe,
-    SynapticIntelligence,
+    SynapticIntelligenceRecipe,
     Weighting,
 )
 
@@ -58,7 +58,7 @@ ALL = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
 
 def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
     """With phases that count minibatches, and with Adam."""
-    phase = Phase(None, 0.1, 0.2, floor=0.5, iterations=9)
+    phase = PhaseRecipe(None, 0.1, 0.2, floor=0.5, iterations=9)
     base = replace(MLP, first=phase, following=phase, optimizer=OptimizerRecipe("adam", 16, 0.8, 0.0))
     return replace(base, learner=learner, replay=replay or ReplayRecipe())
 
@@ -68,35 +68,35 @@ def untrained(learner: LearnerRecipe) -> Recipe:
     return Recipe(NO_REPLAY.name, domains, MLP.classifier, learner=learner)
 
 
-def plain(**options) -> LatentReplay:
-    return LatentReplay(HeadKind.PLAIN, **options)
+def plain(**options) -> LatentReplayRecipe:
+    return LatentReplayRecipe(HeadKind.PLAIN, **options)
 
 
-BALANCED = Phase(3, 0.1, 0.2, decay_every=2, decay=0.5)
+BALANCED = PhaseRecipe(3, 0.1, 0.2, decay_every=2, decay=0.5)
 SYSTEMS: dict[str, Recipe] = {
-    **{f"head {head}": arm(LatentReplay(head)) for head in HeadKind},
+    **{f"head {head}": arm(LatentReplayRecipe(head)) for head in HeadKind},
     **{f"outputs {outputs}": arm(plain(outputs=outputs)) for outputs in Outputs},
-    "ar1": arm(LatentReplay(mean=Mean.GLOBAL, penalty=SynapticIntelligence(2.0, None, 3.0, 0.5))),
+    "ar1": arm(LatentReplayRecipe(mean=Mean.GLOBAL, penalty=SynapticIntelligenceRecipe(2.0, None, 3.0, 0.5))),
     "exemplars": arm(plain(), HERDED),
     "beside": arm(plain(), BESIDE),
     "joint": arm(plain(), ALL),
-    "ewc": arm(plain(penalty=EWC(2.0))),
-    "online ewc": arm(plain(penalty=EWC(2.0, 0.5, 3))),
-    "rwalk": arm(plain(penalty=RWalk(2.0, 0.5, 3)), HERDED),
+    "ewc": arm(plain(penalty=EWCRecipe(2.0))),
+    "online ewc": arm(plain(penalty=EWCRecipe(2.0, 0.5, 3))),
+    "rwalk": arm(plain(penalty=RWalkRecipe(2.0, 0.5, 3)), HERDED),
     # These two differ in nothing but their kind.
-    "rwalk as ewc": arm(plain(penalty=EWC(2.0, decay=0.5))),
-    "ewc as rwalk": arm(plain(penalty=RWalk(2.0, decay=0.5))),
-    "lwf": arm(LwF()),
-    "lwf of all fields": arm(LwF(2.0, 3.0, Weighting.EXPERIENCES, Outputs.OWN), HERDED),
-    "lwm": arm(LwM("conv3", 2.0, 3.0, 4.0)),
-    "icarl": arm(ICaRL(), HERDED),
-    "eeil": arm(EEIL(BALANCED, 3.0, 0.5), HERDED),
-    "lucir": arm(LUCIR(2.0, 0.25, 3), HERDED),
-    "il2m": arm(IL2M(), HERDED),
-    "bic": arm(BiC(3.0, 0.5, 4, 0.25), HERDED),
-    "dgr": arm(DGR(3, True, 4.0, Outputs.OWN, 5, 6)),
-    "nearest mean": untrained(NearestMean()),
-    "slda": untrained(SLDA(0.5)),
+    "rwalk as ewc": arm(plain(penalty=EWCRecipe(2.0, decay=0.5))),
+    "ewc as rwalk": arm(plain(penalty=RWalkRecipe(2.0, decay=0.5))),
+    "lwf": arm(LwFRecipe()),
+    "lwf of all fields": arm(LwFRecipe(2.0, 3.0, Weighting.EXPERIENCES, Outputs.OWN), HERDED),
+    "lwm": arm(LwMRecipe("conv3", 2.0, 3.0, 4.0)),
+    "icarl": arm(ICaRLRecipe(), HERDED),
+    "eeil": arm(EEILRecipe(BALANCED, 3.0, 0.5), HERDED),
+    "lucir": arm(LUCIRRecipe(2.0, 0.25, 3), HERDED),
+    "il2m": arm(IL2MRecipe(), HERDED),
+    "bic": arm(BiCRecipe(3.0, 0.5, 4, 0.25), HERDED),
+    "dgr": arm(DGRRecipe(3, True, 4.0, Outputs.OWN, 5, 6)),
+    "nearest mean": untrained(NearestMeanRecipe()),
+    "slda": untrained(SLDARecipe(0.5)),
 }
 
 
@@ -111,9 +111,9 @@ def test_a_study_of_the_system_comes_back_from_its_file(recipe: Recipe, tmp_path
 
 def test_every_system_is_put_through_its_file():
     learners = {type(recipe.learner) for recipe in SYSTEMS.values()}
-    penalties = {type(r.learner.penalty) for r in SYSTEMS.values() if isinstance(r.learner, LatentReplay)}
+    penalties = {type(r.learner.penalty) for r in SYSTEMS.values() if isinstance(r.learner, LatentReplayRecipe)}
     assert learners == set(LearnerRecipe.__args__)
-    assert penalties == {type(None), SynapticIntelligence, EWC, RWalk}
+    assert penalties == {type(None), SynapticIntelligenceRecipe, EWCRecipe, RWalkRecipe}
 
 
 def in_place_of_the_learner(value: Any, folder: Path, recipe: Recipe = MLP) -> Path:

@@ -9,45 +9,45 @@ import pytest
 from pieces import NO_REPLAY, generator
 
 from negreplay.recipe import (
-    DGR,
-    EEIL,
-    EWC,
-    IL2M,
-    LUCIR,
-    SLDA,
-    BiC,
+    BiCRecipe,
     Choice,
     ClassifierRecipe,
+    DGRRecipe,
+    EEILRecipe,
+    EWCRecipe,
     HeadKind,
-    ICaRL,
-    LatentReplay,
+    ICaRLRecipe,
+    IL2MRecipe,
+    LatentReplayRecipe,
     LearnerRecipe,
-    LwF,
-    LwM,
+    LUCIRRecipe,
+    LwFRecipe,
+    LwMRecipe,
     Mean,
     Mode,
-    NearestMean,
+    NearestMeanRecipe,
     OptimizerRecipe,
     Outputs,
-    Phase,
+    PhaseRecipe,
     Recipe,
     ReplayRecipe,
-    RWalk,
+    RWalkRecipe,
+    SLDARecipe,
     Source,
-    SynapticIntelligence,
+    SynapticIntelligenceRecipe,
     Weighting,
 )
 
 NOT_A_NUMBER = float("nan")
-PHASE = Phase(1, 0.1, 0.1)
+PHASE = PhaseRecipe(1, 0.1, 0.1)
 HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 20, choice=Choice.HERDING)
 DRAWN = replace(HERDED, choice=Choice.RANDOM)
 REPLACED = replace(HERDED, choice=Choice.REPLACED)
 ALL = replace(HERDED, memory=0, choice=Choice.ALL)
 NOISE = ReplayRecipe(Source.RANDOM, Mode.POSITIVE, 20)
-NEEDING = (ICaRL(), EEIL(PHASE), LUCIR(), IL2M(), BiC())
-OPTIONAL = (LwF(), LwM("conv3"))
-UNTRAINED = (NearestMean(), SLDA())
+NEEDING = (ICaRLRecipe(), EEILRecipe(PHASE), LUCIRRecipe(), IL2MRecipe(), BiCRecipe())
+OPTIONAL = (LwFRecipe(), LwMRecipe("conv3"))
+UNTRAINED = (NearestMeanRecipe(), SLDARecipe())
 
 
 MLP = ClassifierRecipe("mlp", "input", renorm=None)
@@ -63,67 +63,73 @@ def untrained(learner: LearnerRecipe, replay: ReplayRecipe | None = None, **fiel
 
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
-    (lambda: SynapticIntelligence(1.0, damping=0.0), "penalty.damping is 0.0: give a number above 0."),
-    (lambda: EWC(-1.0), "penalty.strength is -1.0: give 0 or more."),
-    (lambda: EWC(1.0, patterns=0), "penalty.patterns is 0: give 1 or more."),
-    (lambda: EWC(1.0, decay=1.5), "penalty.decay is 1.5: give a number from 0 to 1."),
-    (lambda: EWC(1.0, decay=-0.5), "penalty.decay is -0.5: give a number from 0 to 1."),
-    (lambda: EWC(1.0, decay=NOT_A_NUMBER), "penalty.decay is nan: give a number from 0 to 1."),
-    (lambda: RWalk(-1.0), "penalty.strength is -1.0: give 0 or more."),
-    (lambda: RWalk(1.0, every=0), "penalty.every is 0: give 1 or more."),
-    (lambda: RWalk(1.0, decay=0.0), "penalty.decay is 0.0: give a number above 0, up to 1."),
-    (lambda: RWalk(1.0, decay=1.5), "penalty.decay is 1.5: give a number above 0, up to 1."),
+    (lambda: SynapticIntelligenceRecipe(1.0, damping=0.0), "penalty.damping is 0.0: give a number above 0."),
+    (lambda: EWCRecipe(-1.0), "penalty.strength is -1.0: give 0 or more."),
+    (lambda: EWCRecipe(1.0, patterns=0), "penalty.patterns is 0: give 1 or more."),
+    (lambda: EWCRecipe(1.0, decay=1.5), "penalty.decay is 1.5: give a number from 0 to 1."),
+    (lambda: EWCRecipe(1.0, decay=-0.5), "penalty.decay is -0.5: give a number from 0 to 1."),
+    (lambda: EWCRecipe(1.0, decay=NOT_A_NUMBER), "penalty.decay is nan: give a number from 0 to 1."),
+    (lambda: RWalkRecipe(-1.0), "penalty.strength is -1.0: give 0 or more."),
+    (lambda: RWalkRecipe(1.0, every=0), "penalty.every is 0: give 1 or more."),
+    (lambda: RWalkRecipe(1.0, decay=0.0), "penalty.decay is 0.0: give a number above 0, up to 1."),
+    (lambda: RWalkRecipe(1.0, decay=1.5), "penalty.decay is 1.5: give a number above 0, up to 1."),
     *(
         (
-            lambda head=head: LatentReplay(head, Mean.GLOBAL),
+            lambda head=head: LatentReplayRecipe(head, Mean.GLOBAL),
             f"learner.mean has no effect with head {head}: remove it.",
         )
         for head in (HeadKind.CWR, HeadKind.CWR_PLUS, HeadKind.PLAIN)
     ),
     *(
         (
-            lambda head=head, outputs=outputs: LatentReplay(head, outputs=outputs),
+            lambda head=head, outputs=outputs: LatentReplayRecipe(head, outputs=outputs),
             f"learner.outputs has no effect with head {head}: remove it, or take the plain head.",
         )
         for head, outputs in zip(list(HeadKind)[:3], (Outputs.SEEN, Outputs.CURRENT, Outputs.OWN), strict=True)
     ),
-    (lambda: LwF(strength=-1.0), "learner.strength is -1.0: give 0 or more."),
+    (lambda: LwFRecipe(strength=-1.0), "learner.strength is -1.0: give 0 or more."),
     (
-        lambda: LwF(outputs=Outputs.CURRENT),
+        lambda: LwFRecipe(outputs=Outputs.CURRENT),
         "learner.outputs is current: LwF also trains the old ones; give all, seen or own-experience.",
     ),
-    (lambda: LwM("conv3", strength=NOT_A_NUMBER), "learner.strength is nan: give 0 or more."),
-    (lambda: LwM("conv3", attention=-1.0), "learner.attention is -1.0: give 0 or more."),
-    (lambda: EEIL(PHASE, noise=-1.0), "learner.noise is -1.0: give 0 or more."),
-    (lambda: LUCIR(strength=-1.0), "learner.strength is -1.0: give 0 or more."),
-    (lambda: LUCIR(margin=-1.0), "learner.margin is -1.0: give 0 or more."),
-    (lambda: LUCIR(negatives=0), "learner.negatives is 0: give 1 or more."),
-    (lambda: BiC(lr=-1.0), "learner.lr is -1.0: give 0 or more."),
-    (lambda: BiC(epochs=0), "learner.epochs is 0: give 1 or more."),
-    (lambda: BiC(validation=0.0), "learner.validation is 0.0: give a number between 0 and 1."),
-    (lambda: BiC(validation=1.0), "learner.validation is 1.0: give a number between 0 and 1."),
+    (lambda: LwMRecipe("conv3", strength=NOT_A_NUMBER), "learner.strength is nan: give 0 or more."),
+    (lambda: LwMRecipe("conv3", attention=-1.0), "learner.attention is -1.0: give 0 or more."),
+    (lambda: EEILRecipe(PHASE, noise=-1.0), "learner.noise is -1.0: give 0 or more."),
+    (lambda: LUCIRRecipe(strength=-1.0), "learner.strength is -1.0: give 0 or more."),
+    (lambda: LUCIRRecipe(margin=-1.0), "learner.margin is -1.0: give 0 or more."),
+    (lambda: LUCIRRecipe(negatives=0), "learner.negatives is 0: give 1 or more."),
+    (lambda: BiCRecipe(lr=-1.0), "learner.lr is -1.0: give 0 or more."),
+    (lambda: BiCRecipe(epochs=0), "learner.epochs is 0: give 1 or more."),
+    (lambda: BiCRecipe(validation=0.0), "learner.validation is 0.0: give a number between 0 and 1."),
+    (lambda: BiCRecipe(validation=1.0), "learner.validation is 1.0: give a number between 0 and 1."),
     *(
         (
             lambda make=make, temperature=temperature: make(temperature=temperature),
             f"learner.temperature is {temperature}: give a number above 0.",
         )
-        for make in (LwF, lambda **fields: LwM("conv3", **fields), lambda **fields: EEIL(PHASE, **fields), BiC, DGR)
+        for make in (
+            LwFRecipe,
+            lambda **fields: LwMRecipe("conv3", **fields),
+            lambda **fields: EEILRecipe(PHASE, **fields),
+            BiCRecipe,
+            DGRRecipe,
+        )
         for temperature in (0.0, -1.0, NOT_A_NUMBER, float("inf"))
     ),
     *(
-        (lambda name=name: replace(DGR(), **{name: 0}), f"learner.{name} is 0: give 1 or more.")
+        (lambda name=name: replace(DGRRecipe(), **{name: 0}), f"learner.{name} is 0: give 1 or more.")
         for name in ("replayed", "width", "latent_dim")
     ),
     (
-        lambda: DGR(temperature=3.0),
+        lambda: DGRRecipe(temperature=3.0),
         "learner.temperature has no effect: learner.distil is false; remove it.",
     ),
     (
-        lambda: DGR(outputs=Outputs.CURRENT),
+        lambda: DGRRecipe(outputs=Outputs.CURRENT),
         "learner.outputs is current: DGR also trains the old ones; give all, seen or own-experience.",
     ),
-    (lambda: SLDA(0.0), "learner.shrinkage is 0.0: give a number above 0, up to 1."),
-    (lambda: SLDA(1.5), "learner.shrinkage is 1.5: give a number above 0, up to 1."),
+    (lambda: SLDARecipe(0.0), "learner.shrinkage is 0.0: give a number above 0, up to 1."),
+    (lambda: SLDARecipe(1.5), "learner.shrinkage is 1.5: give a number above 0, up to 1."),
     # What a system needs, in an arm.
     *(
         (
@@ -132,9 +138,9 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         )
         for name in ("first", "following")
         for learner, replay in (
-            (LatentReplay(), None),
-            (LwF(), None),
-            (DGR(), None),
+            (LatentReplayRecipe(), None),
+            (LwFRecipe(), None),
+            (DGRRecipe(), None),
             *((one, HERDED) for one in NEEDING),
         )
     ),
@@ -183,15 +189,15 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
             lambda make=make, learner=learner, replay=replay: make(learner, replay),
             f"arm 'x': replay has no effect on {learner.kind}: remove it.",
         )
-        for make, learner in ((arm, DGR()), *((untrained, one) for one in UNTRAINED))
+        for make, learner in ((arm, DGRRecipe()), *((untrained, one) for one in UNTRAINED))
         for replay in (HERDED, NOISE, ReplayRecipe(mode=Mode.POSITIVE))
     ),
     (
-        lambda: arm(LwF(), replace(NOISE, source=Source.GENERATED), generator=generator()),
+        lambda: arm(LwFRecipe(), replace(NOISE, source=Source.GENERATED), generator=generator()),
         "arm 'x': lwf replays exemplars: source original, mode positive, choice random or herding.",
     ),
     (
-        lambda: arm(LatentReplay(HeadKind.PLAIN, outputs=Outputs.CURRENT), HERDED),
+        lambda: arm(LatentReplayRecipe(HeadKind.PLAIN, outputs=Outputs.CURRENT), HERDED),
         "arm 'x': learner.outputs is current: replayed patterns have no output then; set source none.",
     ),
 ]
@@ -204,28 +210,31 @@ def test_a_wrong_value_of_a_system_is_told_in_a_sentence_that_names_the_field(ma
 
 
 RIGHT: list[Callable[[], Any]] = [
-    lambda: SynapticIntelligence(0.0, clip=0.0, multiplier=0.0, damping=1e-12),
-    lambda: EWC(0.0, decay=0.0, patterns=1),
-    lambda: EWC(0.0, decay=1.0),
-    lambda: RWalk(0.0, decay=1.0, every=1),
-    lambda: LwF(0.0, 1e-3, Weighting.EXPERIENCES, Outputs.OWN),
-    lambda: LwF(outputs=Outputs.ALL),
-    lambda: LwM("conv3", 0.0, 0.0, 1e-3),
-    lambda: EEIL(PHASE, 1e-3, 0.0),
-    lambda: LUCIR(0.0, 0.0, 1),
-    lambda: BiC(1e-3, 1e-9, 1, 0.0),
-    lambda: BiC(validation=0.999),
-    lambda: DGR(1, width=1, latent_dim=1, outputs=Outputs.OWN),
-    lambda: DGR(distil=True, temperature=1e-3, outputs=Outputs.ALL),
-    lambda: SLDA(1.0),
-    *(lambda head=head: arm(LatentReplay(head)) for head in HeadKind),
-    *(lambda outputs=outputs: arm(LatentReplay(HeadKind.PLAIN, outputs=outputs)) for outputs in Outputs),
-    *(lambda learner=learner: arm(learner) for learner in (*OPTIONAL, DGR())),
+    lambda: SynapticIntelligenceRecipe(0.0, clip=0.0, multiplier=0.0, damping=1e-12),
+    lambda: EWCRecipe(0.0, decay=0.0, patterns=1),
+    lambda: EWCRecipe(0.0, decay=1.0),
+    lambda: RWalkRecipe(0.0, decay=1.0, every=1),
+    lambda: LwFRecipe(0.0, 1e-3, Weighting.EXPERIENCES, Outputs.OWN),
+    lambda: LwFRecipe(outputs=Outputs.ALL),
+    lambda: LwMRecipe("conv3", 0.0, 0.0, 1e-3),
+    lambda: EEILRecipe(PHASE, 1e-3, 0.0),
+    lambda: LUCIRRecipe(0.0, 0.0, 1),
+    lambda: BiCRecipe(1e-3, 1e-9, 1, 0.0),
+    lambda: BiCRecipe(validation=0.999),
+    lambda: DGRRecipe(1, width=1, latent_dim=1, outputs=Outputs.OWN),
+    lambda: DGRRecipe(distil=True, temperature=1e-3, outputs=Outputs.ALL),
+    lambda: SLDARecipe(1.0),
+    *(lambda head=head: arm(LatentReplayRecipe(head)) for head in HeadKind),
+    *(lambda outputs=outputs: arm(LatentReplayRecipe(HeadKind.PLAIN, outputs=outputs)) for outputs in Outputs),
+    *(lambda learner=learner: arm(learner) for learner in (*OPTIONAL, DGRRecipe())),
     *(lambda learner=learner: arm(learner, HERDED) for learner in (*OPTIONAL, *NEEDING)),
     *(lambda learner=learner: arm(learner, DRAWN) for learner in (*OPTIONAL, *NEEDING)),
     *(lambda learner=learner: untrained(learner) for learner in UNTRAINED),
-    *(lambda replay=replay: arm(LatentReplay(HeadKind.PLAIN), replay) for replay in (REPLACED, ALL, DRAWN, NOISE)),
-    lambda: arm(LatentReplay(), replace(HERDED, mode=Mode.NEGATIVE, weighting=Weighting.EXPERIENCES)),
+    *(
+        lambda replay=replay: arm(LatentReplayRecipe(HeadKind.PLAIN), replay)
+        for replay in (REPLACED, ALL, DRAWN, NOISE)
+    ),
+    lambda: arm(LatentReplayRecipe(), replace(HERDED, mode=Mode.NEGATIVE, weighting=Weighting.EXPERIENCES)),
 ]
 
 
@@ -237,11 +246,11 @@ def test_values_of_systems_at_the_edge_are_right(make):
 @pytest.mark.parametrize("replay", [None, REPLACED, ALL, HERDED, NOISE])
 def test_who_keeps_training_data(replay: ReplayRecipe | None):
     keeps = replay is not None and replay.source is Source.ORIGINAL
-    assert arm(LatentReplay(HeadKind.PLAIN), replay).keeps_data == keeps
+    assert arm(LatentReplayRecipe(HeadKind.PLAIN), replay).keeps_data == keeps
 
 
 def test_every_system_has_a_kind_of_its_own():
-    learners = (LatentReplay(), *OPTIONAL, *NEEDING, DGR(), *UNTRAINED)
-    penalties = (SynapticIntelligence(1.0), EWC(1.0), RWalk(1.0))
+    learners = (LatentReplayRecipe(), *OPTIONAL, *NEEDING, DGRRecipe(), *UNTRAINED)
+    penalties = (SynapticIntelligenceRecipe(1.0), EWCRecipe(1.0), RWalkRecipe(1.0))
     for some in (learners, penalties):
         assert len({one.kind for one in some}) == len(some)

@@ -6,7 +6,7 @@ from negreplay.nets.classifier import Classifier, cut
 from negreplay.nets.heads import ConsolidatedHead
 from negreplay.nets.renorm import renormalise
 from negreplay.nets.small import SmallNet
-from negreplay.recipe import Mode, Renorm
+from negreplay.recipe import Mode, RenormRecipe
 
 
 @pytest.fixture
@@ -17,4 +17,4 @@ def classifier() -> Classifier:
 
 
 def renormalised(net: SmallNet) -> tuple[torch.nn.Module, torch.nn.Module]:
-    return cut(renormalise(net, Renorm()), "conv2")
+    return cut(renormalise(net, RenormRecipe()), "conv2")

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from negreplay.data.data import Tensors
+from negreplay.devices import Device
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator
-from negreplay.optimize import Device, Step, blocked
+from negreplay.optimize import Step, blocked
 from negreplay.patterns import Memory, Patterns
 from negreplay.recipe import Choice, GeneratorRecipe
 from negreplay.replay.exemplars import Exemplars
@@ -13,7 +15,7 @@ from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.streams.stream import Stream
 
 CLASSES, LATENT, MEMORY = 6, (32, 4, 4), 9
 SPEC = GeneratorRecipe(width=8, latent_dim=3, minibatch=8, first_iterations=3, iterations=2)

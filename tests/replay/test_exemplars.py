@@ -10,13 +10,14 @@ from sources import absorb, recalled, seeded
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from negreplay.data.data import Tensors
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.patterns import nothing
 from negreplay.recipe import Choice, Mode
 from negreplay.replay import exemplars
 from negreplay.replay.exemplars import Exemplars, herding
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.streams.stream import Stream
 
 CHOICES = pytest.mark.parametrize("choice", [Choice.RANDOM, Choice.HERDING])
 CLASSES = 4

@@ -7,13 +7,14 @@ from sources import absorb, seeded
 from states import same, state_of
 from torch import Tensor, nn
 
+from negreplay.data.data import Data, Tensors, View
+from negreplay.data.digits import load_digits
+from negreplay.data.images import Pixels
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.recipe import Augment, Choice, ImageRecipe, Mode
 from negreplay.replay.exemplars import Exemplars, herding, kept_images
-from negreplay.streams.digits import load_digits
-from negreplay.streams.images import Pixels
-from negreplay.streams.stream import Data, Experience, Stream, Tensors, View
+from negreplay.streams.stream import Experience, Stream
 
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 COUNT = 6

@@ -32,7 +32,7 @@ def test_generator_takes_the_steps_of_its_recipe(recipe, expected, classifier):
     source = Generated(Generator(LATENT, CLASSES, 3, "dense", 8), MEMORY, recipe, CPU, seeded())
     for experience, total in zip(experiences(classifier), expected, strict=True):
         steps = absorb(source, classifier, experience)
-        assert [(step.phase, step.done, step.total) for step in steps] == [
+        assert [(step.part, step.done, step.total) for step in steps] == [
             ("generator", done, total) for done in range(1, total + 1)
         ]
 

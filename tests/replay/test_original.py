@@ -8,10 +8,11 @@ import pytest
 import torch
 from sources import absorb, experiences, make, recalled, seeded
 
+from negreplay.data.data import Tensors
 from negreplay.nets.classifier import Classifier
 from negreplay.patterns import Patterns, nothing
 from negreplay.replay.original import Original
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.streams.stream import Stream
 
 
 def numbered(sizes: list[int]) -> Stream:

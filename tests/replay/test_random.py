@@ -4,8 +4,9 @@ import pytest
 import torch
 from sources import absorb, seeded
 
+from negreplay.data.data import Tensors
 from negreplay.replay.random import SAMPLE, Random
-from negreplay.streams.stream import Stream, Tensors
+from negreplay.streams.stream import Stream
 
 
 def uniform_stream(count: int, high: float) -> Stream:

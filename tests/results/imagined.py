@@ -6,7 +6,7 @@ from negreplay.recipe import (
     ClassifierRecipe,
     GeneratorRecipe,
     Mode,
-    Phase,
+    PhaseRecipe,
     Recipe,
     ReplayRecipe,
     Scenario,
@@ -28,7 +28,7 @@ LEVELS = {"no-replay": 0.6, "pr-od": 0.7, "pr-gd": 0.4, "nr-od": 0.69, "nr-gd": 
 
 def six_arms(name: str = "cifar50-nc", seeds: tuple[int, ...] = (0, 1, 2)) -> Study:
     stream = StreamRecipe("cifar50", Scenario.NC, first_classes=10, classes=5)
-    phase = Phase(1, 0.0, 0.1)
+    phase = PhaseRecipe(1, 0.0, 0.1)
     baseline = Recipe("no-replay", stream, ClassifierRecipe("mobilenet_v1", "conv5_4/dw"), phase, phase)
     arms = [
         replace(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from negreplay.errors import UserError
-from negreplay.recipe import ClassifierRecipe, Phase, Recipe, Scenario, StreamRecipe, Study
+from negreplay.recipe import ClassifierRecipe, PhaseRecipe, Recipe, Scenario, StreamRecipe, Study
 from negreplay.results.metrics import Row, Spread, accuracies, average, curve, final, forgetting, summarise
 
 FIRST = Row("a", 0, 0, 3, 1, 0.25, 0.5, (0.5, None, None), 10.0, 1.0, 0.5, 100, 1000)
@@ -22,7 +22,9 @@ def check(found: Spread | None, mean: float, std: float) -> None:
 
 def study(*arms: str, seeds: tuple[int, ...] = (0, 1)) -> Study:
     stream = StreamRecipe("digits", Scenario.NC)
-    first = Recipe(arms[0], stream, ClassifierRecipe("small", "conv2"), Phase(1, 0.1, 0.1), Phase(1, 0.1, 0.1))
+    first = Recipe(
+        arms[0], stream, ClassifierRecipe("small", "conv2"), PhaseRecipe(1, 0.1, 0.1), PhaseRecipe(1, 0.1, 0.1)
+    )
     return Study("test", "A test.", tuple(replace(first, name=arm) for arm in arms), seeds)
 
 

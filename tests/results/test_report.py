@@ -9,15 +9,12 @@ from pathlib import Path
 import pytest
 from imagined import rows_of, six_arms
 
-from negreplay.recipe import (
-    Mode,
-    Study,
-)
-from negreplay.recipes.cifar50_systems import EVERYTHING
+from negreplay.recipe import Mode, Study
 from negreplay.results.curves import SOURCES, SPARE, styles
 from negreplay.results.metrics import Row
 from negreplay.results.pages import seconds, size
 from negreplay.results.report import to_json, write_report
+from negreplay.studies.cifar50_systems import EVERYTHING
 
 TITLES = ("No replay", "PR-OD", "PR-GD", "NR-OD", "NR-GD", "NR-RD")
 OUTSIDE = re.compile(r"""(?:src|href|action)\s*=\s*(?!["']?#)|url\((?!#)|@import|<script|<link|<iframe|<img""", re.I)

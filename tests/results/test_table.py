@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from negreplay.errors import UserError
-from negreplay.recipe import ClassifierRecipe, Phase, Recipe, Scenario, StreamRecipe, Study
+from negreplay.recipe import ClassifierRecipe, PhaseRecipe, Recipe, Scenario, StreamRecipe, Study
 from negreplay.results.metrics import Row, Spread, summarise
 from negreplay.results.table import COLUMNS, percent, read_rows, terminal_table, title, write_rows
 
@@ -128,8 +128,8 @@ def test_terminal_table_reads_at_80_columns():
         "no-replay",
         StreamRecipe("digits", Scenario.NC),
         ClassifierRecipe("small", "conv2"),
-        Phase(1, 0.1, 0.1),
-        Phase(1, 0.1, 0.1),
+        PhaseRecipe(1, 0.1, 0.1),
+        PhaseRecipe(1, 0.1, 0.1),
     )
     study = Study("[b]tes[/b]t", "A test.", (first, replace(first, name="nr-gd")), (0, 1))
     rows = [replace(ROW, arm="no-replay", seed=seed, experience=1, whole=0.6 + 0.02 * seed) for seed in (0, 1)]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from negreplay.data.data import Data, Tensors
 from negreplay.errors import UserError
-from negreplay.streams.stream import Data, Stream, Tensors, class_order, new_both, new_classes, new_instances
+from negreplay.streams.scenarios import class_order, new_both, new_classes, new_instances
+from negreplay.streams.stream import Stream
 
 
 def labelled(labels: list[int], classes: int) -> Tensors:

@@ -18,7 +18,8 @@ from PIL import Image
 
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.recipe import Augment, ImageRecipe, Scenario, StreamRecipe
-from negreplay.streams.stream import Stream, is_new_both, is_new_classes, is_new_instances
+from negreplay.streams.scenarios import is_new_both, is_new_classes, is_new_instances
+from negreplay.streams.stream import Stream
 
 DATA = ("mnist", "fashion-mnist", "cifar10", "cifar100", "tiny-imagenet", "imagenet", "folder", "zip", "table")
 PREDICATES = {Scenario.NI: is_new_instances, Scenario.NC: is_new_classes, Scenario.NIC: is_new_both}

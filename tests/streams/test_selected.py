@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from negreplay.data.data import Data, Tensors
+from negreplay.data.selected import every
 from negreplay.errors import UserError
-from negreplay.streams.selected import by_arrival, every, new_domains, renumbered
-from negreplay.streams.stream import Data, Tensors, is_new_instances, new_both, new_classes
+from negreplay.streams.scenarios import by_arrival, is_new_instances, new_both, new_classes, new_domains, renumbered
 
 
 def data(labels: list[int]) -> Tensors:

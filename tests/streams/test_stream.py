@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from negreplay.data.data import Tensors, View
 from negreplay.errors import UserError
-from negreplay.streams.stream import (
-    Stream,
-    Tensors,
-    View,
+from negreplay.streams.scenarios import (
     is_new_both,
     is_new_classes,
     is_new_instances,
@@ -21,6 +19,7 @@ from negreplay.streams.stream import (
     new_classes,
     new_instances,
 )
+from negreplay.streams.stream import Stream
 
 
 def labelled(labels: list[int], classes: int) -> Tensors:

@@ -1,0 +1,48 @@
+"""The command line: which commands there are, and what becomes of a user's mistake.
+
+What only some commands need, torch above all, is imported inside them, so that `--help` and `list` answer at once.
+"""
+
+import os
+import sys
+from errno import EDQUOT, EFBIG, ENOSPC
+
+import tyro
+from rich.console import Console
+
+from negreplay.cli.studies import DataCommand, ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
+from negreplay.errors import UserError
+
+COMMANDS = {
+    "run": RunCommand,
+    "list": ListCommand,
+    "show": ShowCommand,
+    "report": ReportCommand,
+    "resume": ResumeCommand,
+    "data": DataCommand,
+}
+
+
+def main() -> None:
+    """Runs a command; a user's mistake is one sentence and exit code 2."""
+    console = Console()
+    try:
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="negreplay", description=__doc__)(console)
+    except UserError as error:
+        _fail(str(error))
+    except BrokenPipeError:  # whoever read our output, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno not in (ENOSPC, EDQUOT, EFBIG):
+            raise
+        file = error.filename or "a file"
+        _fail(f"{file} cannot be read or written ({error.strerror}): check its path, its permissions and the space.")
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(sentence: str) -> None:
+    print(f"negreplay: {sentence}", file=sys.stderr)
+    sys.exit(2)

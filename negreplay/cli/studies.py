@@ -1,0 +1,238 @@
+"""The commands for studies: run, list, show, report, resume, data.
+
+What only some commands need, torch above all, is imported inside them, so that `--help` and `list` answer at once.
+"""
+
+import json
+import os
+import shlex
+import sys
+from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from negreplay.errors import UserError
+from negreplay.recipe import Study
+from negreplay.studies import STUDIES
+
+if TYPE_CHECKING:
+    from negreplay.results.paper import Exhibit
+
+
+@dataclass(frozen=True)
+class RunCommand:
+    """Run a study: all its arms and seeds, ending in a table and a report."""
+
+    study: tyro.conf.Positional[str]
+    """Name of a study (see `negreplay list`), or path of a study.json."""
+    out: Path | None = None
+    """Folder of the run (default: runs/NAME)."""
+    arms: tuple[str, ...] = ()
+    """Arms to run (default: all)."""
+    seeds: tuple[int, ...] = ()
+    """Seeds to run (default: the study's)."""
+    data: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")))
+    """The images: a zip, a folder <split>/<class>/<image>, or a folder that holds it [$NEGREPLAY_DATA]."""
+    weights: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_WEIGHTS", "weights")))
+    """Pretrained weights: a file, or a folder that holds it [$NEGREPLAY_WEIGHTS]."""
+    store: Path | None = field(default_factory=lambda: _cache() / "latents")
+    """Folder where encoded latents are kept and shared between runs; None encodes anew each time."""
+    device: str = "cpu"
+    """Where to compute: cpu or cuda."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes faster where the machine knows it, a little less precisely."""
+    jobs: int = 0
+    """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
+
+    def __call__(self, console: Console) -> None:
+        study = _select(_study(self.study), self.arms, self.seeds)
+        from negreplay.cell import Places
+        from negreplay.devices import Device
+        from negreplay.display import learn_and_report
+        from negreplay.run import start
+        from negreplay.slow_paths import avoid_slow_paths
+
+        avoid_slow_paths()
+        folder = self.out or _unused(Path("runs") / study.name)
+        store = self.store.absolute() if self.store else None
+        device = Device(self.device, self.precision)
+        places = Places(self.data.absolute(), self.weights.absolute(), store, device)
+        jobs = self.jobs or (1 if self.device != "cpu" else min(4, os.cpu_count() or 1))
+        learn_and_report(start(folder, study, places, jobs, _command()), console)
+
+
+@dataclass(frozen=True)
+class ResumeCommand:
+    """Continue a run that was stopped, from the last experience that each arm finished."""
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of the run."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.display import learn_and_report
+        from negreplay.run import reopen
+        from negreplay.slow_paths import avoid_slow_paths
+
+        avoid_slow_paths()
+        learn_and_report(reopen(self.folder), console)
+
+
+@dataclass(frozen=True)
+class ListCommand:
+    """List the studies that ship with the library."""
+
+    json: bool = False
+    """Print JSON."""
+
+    def __call__(self, console: Console) -> None:
+        if self.json:
+            names = ("name", "summary", "seeds", "reproduces", "hours", "on")
+            found = [{name: getattr(s, name) for name in names} | {"arms": _arms(s)} for s in STUDIES]
+            print(json.dumps(found, indent=2))
+            return
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        for study in STUDIES:
+            table.add_row(f"[bold]{study.name}[/]", f"{study.summary}\n[dim]{_plan(study)}[/]")
+        console.print(table, highlight=False)
+
+
+@dataclass(frozen=True)
+class ShowCommand:
+    """Show a study whole: every setting of every arm."""
+
+    study: tyro.conf.Positional[str]
+    """Name of a study, or path of a study.json."""
+    json: bool = False
+    """Print JSON, as `negreplay run` takes it back."""
+
+    def __call__(self, console: Console) -> None:
+        study = _study(self.study)
+        if self.json:
+            print(json.dumps(asdict(study), indent=2))
+        else:
+            console.print(study)
+
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Write the report of a run anew, finished or not; or a table or figure of the paper with our numbers beside."""
+
+    what: tyro.conf.Positional[str]
+    """Folder of a run; or table1 to table3, figure1, figure3, figure4, figure6, figure8 to figure11, split-mnist."""
+    runs: Path = Path("runs")
+    """Folder that holds the runs from which tables and figures are filled."""
+    json: bool = False
+    """Print the numbers as JSON."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.display import conclude
+        from negreplay.results.paper import exhibits
+        from negreplay.results.report import to_json
+        from negreplay.run import reopen, report
+
+        known = {exhibit.name: exhibit for exhibit in exhibits()}
+        if self.what in known:
+            self._exhibit(known[self.what], console)
+            return
+        if not Path(self.what).exists() and get_close_matches(self.what, known, n=1):
+            raise UserError(f"there is no run and no table or figure {self.what!r}: {_suggest(self.what, list(known))}")
+        run = reopen(Path(self.what))
+        rows = report(run)
+        if self.json:
+            print(json.dumps(to_json(run.study, rows), indent=2))
+        else:
+            conclude(run, console)
+
+    def _exhibit(self, exhibit: "Exhibit", console: Console) -> None:
+        from negreplay.results.paper import collect, to_json
+        from negreplay.results.paper_report import print_exhibit, write_exhibit
+        from negreplay.run import runs_in
+
+        runs = runs_in(self.runs)
+        found = {study.name: collect(study, runs) for study in STUDIES}
+        path = write_exhibit(self.runs, exhibit, found)
+        if self.json:
+            print(json.dumps(to_json(exhibit, found), indent=2))
+        else:
+            print_exhibit(exhibit, found, console)
+            console.print(f"page: {path}")
+
+
+@dataclass(frozen=True)
+class DataCommand:
+    """Get a data set from its official addresses, going on where an earlier download stopped, and verify it."""
+
+    name: tyro.conf.Positional[Literal["core50"]]
+    """The data set."""
+    root: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")) / "core50")
+    """Its folder; what is there already is kept and only verified [$NEGREPLAY_DATA/core50]."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.data.core50_files import describe, get_core50
+        from negreplay.display import follow
+
+        follow(get_core50(self.root), console)
+        console.print(describe(self.root), soft_wrap=True)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "negreplay"
+
+
+def _command() -> str:
+    return shlex.join(["negreplay", *sys.argv[1:]])
+
+
+def _arms(study: Study) -> list[str]:
+    return [recipe.name for recipe in study.recipes]
+
+
+def _plan(study: Study) -> str:
+    """A study's arms and seeds, how long they take, and what in the paper they give."""
+    plan = f"arms {' '.join(_arms(study))}; seeds {' '.join(map(str, study.seeds))}"
+    facts = [] if study.hours is None else [f"about {study.hours:g} hours on {study.on}"]
+    facts += [f"gives {' '.join(study.reproduces)}"] if study.reproduces else []
+    return f"{plan}\n{'; '.join(facts)}"
+
+
+def _study(name: str) -> Study:
+    """The study of that name, or in that file."""
+    for study in STUDIES:
+        if study.name == name:
+            return study
+    if name.endswith(".json"):
+        from negreplay.builders.study_files import read_study
+
+        return read_study(Path(name))
+    raise UserError(f"there is no study {name!r}: {_suggest(name, [study.name for study in STUDIES])}")
+
+
+def _select(study: Study, arms: tuple[str, ...], seeds: tuple[int, ...]) -> Study:
+    known = _arms(study)
+    for arm in arms:
+        if arm not in known:
+            raise UserError(f"{study.name} has no arm {arm!r}: {_suggest(arm, known)}")
+    recipes = tuple(recipe for recipe in study.recipes if not arms or recipe.name in arms)
+    try:
+        return replace(study, recipes=recipes, seeds=seeds or study.seeds)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
+
+
+def _unused(folder: Path) -> Path:
+    """The folder, or the next free one with a number."""
+    free, number = folder, 2
+    while free.exists():
+        free, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return free

@@ -1,0 +1,118 @@
+"""Labelled data that is read by row, and some rows of it.
+
+A *data set* (`Data`) is anything with labels that can be read by row: images from a folder, digits in memory, latents
+from the store. A `View` is some of its rows.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from negreplay.patterns import Patterns
+
+DRAWS = 2**62
+"""Draws are below this number."""
+
+
+@runtime_checkable
+class Data(Protocol):
+    """A labelled data set that is read by row.
+
+    `labels` are class numbers into `names`; `encoded` is False for images (`Float[Tensor, "k channels height width"]`
+    in [0, 1]) and True for latents; `fingerprint` names the content, so that what is computed from it can be stored.
+
+    An image that is read without a draw is always the same. If the set is `augmented`, a draw (any integer from 0)
+    chooses one of its variations; otherwise draws mean nothing.
+    """
+
+    @property
+    def labels(self) -> Int[Tensor, " n"]: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def encoded(self) -> bool: ...
+    @property
+    def augmented(self) -> bool: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]: ...
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """A data set held in memory."""
+
+    x: Float[Tensor, "n *shape"]
+    labels: Int[Tensor, " n"]
+    names: tuple[str, ...]
+    fingerprint: str
+    encoded: bool = False
+    augmented: bool = False
+
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]:
+        return self.x.index_select(0, rows)
+
+
+@dataclass(frozen=True)
+class View:
+    """Some rows of a data set."""
+
+    data: Data
+    rows: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def encoded(self) -> bool:
+        return self.data.encoded
+
+    @property
+    def labels(self) -> Int[Tensor, " n"]:
+        return self.data.labels[self.rows]
+
+    def of(self, c: int) -> "View":
+        """The rows of one class."""
+        return View(self.data, self.rows[self.labels == c])
+
+    def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
+        """Every row once, `size` at a time: for training, shuffled and perhaps varied by `rng`; as it is without one.
+
+        All that is random is drawn before the first batch. While one batch is used the next is read, in a thread that
+        ends with this generator.
+        """
+        rows, draws = self.rows, None
+        if rng is not None:
+            rows = rows[torch.randperm(len(rows), generator=rng)]
+            if self.data.augmented:
+                draws = torch.randint(DRAWS, (len(rows),), generator=rng)
+        places = range(0, len(rows), size)
+        drawn = (None if draws is None else draws[i : i + size] for i in places)
+        chunks = zip((rows[i : i + size] for i in places), drawn, strict=True)
+        yield from _ahead(partial(self._read, *chunk) for chunk in chunks)
+
+    def _read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None) -> Patterns:
+        return Patterns(self.data.read(rows, draws), self.data.labels[rows])
+
+
+def _ahead(calls: Iterable[Callable[[], Patterns]]) -> Iterator[Patterns]:
+    """What the calls give, in their order; the next one is made while the last one's result is used."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        coming: deque[Future[Patterns]] = deque()
+        for call in calls:
+            coming.append(pool.submit(call))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

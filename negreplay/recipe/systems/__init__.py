@@ -1,0 +1,24 @@
+"""How a system learns, as values: one class for each system.
+
+Each has a `kind`, by which it is known in a study.json.
+"""
+
+from negreplay.recipe.systems.distillation import LwFRecipe, LwMRecipe
+from negreplay.recipe.systems.exemplars import BiCRecipe, EEILRecipe, ICaRLRecipe, IL2MRecipe, LUCIRRecipe
+from negreplay.recipe.systems.generative import DGRRecipe
+from negreplay.recipe.systems.latent_replay import LatentReplayRecipe
+from negreplay.recipe.systems.statistics import NearestMeanRecipe, SLDARecipe
+
+LearnerRecipe = (
+    LatentReplayRecipe
+    | LwFRecipe
+    | LwMRecipe
+    | ICaRLRecipe
+    | EEILRecipe
+    | LUCIRRecipe
+    | IL2MRecipe
+    | BiCRecipe
+    | DGRRecipe
+    | NearestMeanRecipe
+    | SLDARecipe
+)

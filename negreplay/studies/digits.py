@@ -1,0 +1,36 @@
+"""The embedded default: scikit-learn's handwritten digits, four classes and then one at a time.
+
+A minute and a half on two cores (measured). Expect final accuracies of 55.5 without replay, 60.6 with noise, 74 to 75
+with generated and 87 to 90 with original patterns (README.md).
+"""
+
+from negreplay.recipe import (
+    ClassifierRecipe,
+    Front,
+    GeneratorRecipe,
+    OptimizerRecipe,
+    PhaseRecipe,
+    Recipe,
+    RenormRecipe,
+    Scenario,
+    StreamRecipe,
+    Study,
+)
+from negreplay.studies.arms import six_arms
+
+NO_REPLAY = Recipe(
+    name="no-replay",
+    stream=StreamRecipe("digits", Scenario.NC, first_classes=4, classes=1),
+    classifier=ClassifierRecipe("small", "conv2", front=Front.FIRST, renorm=RenormRecipe(first_momentum=0.1)),
+    first=PhaseRecipe(epochs=20, lr_features=0.05, lr_head=0.05),
+    following=PhaseRecipe(epochs=10, lr_features=0.001, lr_head=0.1),
+    optimizer=OptimizerRecipe(minibatch=32),
+)
+GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=0.1, eta=0.1, first_iterations=300, iterations=100)
+
+DIGITS = Study(
+    name="digits",
+    summary="Handwritten digits of 8 x 8 pixels: four classes, then one at a time.",
+    recipes=six_arms(NO_REPLAY, 50, GENERATOR),
+    hours=0.03,
+)
