@@ -1,21 +1,23 @@
 """Taking optimisation steps: the only place that does.
 
-`optimize` is a generator: whoever runs it sees every step as it happens, and nothing is called back. `blocked` is the
-BLOCK of Algorithm 2.
+`descend` is the OPTIMIZE of Algorithm 2, for classifier, generator and every stage of every learner. It is a generator:
+whoever runs it sees every step as it happens, and nothing is called back. `blocked` is the BLOCK of Algorithm 2.
 """
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, StepLR
+from torch.optim.lr_scheduler import StepLR
 
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.patterns import Batch
+from negreplay.patterns import DRAWS, Batch, Sweep
 from negreplay.recipe import OptimizerRecipe, PhaseRecipe
 
 
@@ -28,49 +30,123 @@ class Step(NamedTuple):
     loss: float
 
 
-def optimize(
-    part: str,
-    loss: Callable[[Batch], Tensor],
-    batches: Iterable[Batch],
-    total: int,
-    optimizer: torch.optim.Optimizer,
-    device: Device,
-    schedule: LRScheduler | None = None,
+@runtime_checkable
+class Batches(Protocol):
+    """Where minibatches come from: an epoch is drawn whole, then read (see `negreplay.patterns.Mixture`)."""
+
+    @property
+    def steps(self) -> int:
+        """Minibatches in an epoch."""
+        ...
+
+    def draw(self, rng: torch.Generator) -> Sweep: ...
+
+    def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]: ...
+
+
+Group = tuple[Iterable[nn.Parameter], float]
+"""Parameters that learn, and their learning rate."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What learns and how: groups of parameters with their learning rates, who takes the steps, and how many.
+
+    `part` is its name in messages and displays. Rates are multiplied by `decay` after every `decay_every` steps, if it
+    is given. The optimiser is a fresh one; with `moments` it goes on from them.
+    """
+
+    part: str
+    groups: tuple[Group, ...]
+    optimizer: OptimizerRecipe
+    total: int
+    decay_every: int | None = None
+    decay: float = 1.0
+    moments: "Moments | None" = None
+
+
+def descend(
+    descent: Descent, loss: Callable[[Batch], Tensor], batches: Batches, device: Device, rng: torch.Generator
 ) -> Iterator[Step]:
-    """One step a batch, also of the `schedule` of learning rates; yields after each, while gradients are at hand.
+    """Takes steps, epoch after epoch, and yields after each, while its gradients are at hand.
+
+    Each epoch is drawn by `rng` before its first step. What layers draw from torch's global generator, as dropout does,
+    is decided by `rng` too, and the global generator is left as it was.
+
+    Args:
+        descent: what learns and how.
+        loss: of a minibatch.
+        batches: draws epochs and reads them.
+        device: where steps are computed.
+        rng: draws.
 
     Raises:
         UserError: the loss is not a number any more.
     """
-    for done, batch in enumerate(batches, start=1):
-        with device.computing():
-            value = loss(device.place(batch))
-        number = value.item()
-        if not math.isfinite(number):
-            raise UserError(f"the {part}'s loss became {number} at step {done} of {total}: lower its learning rate.")
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        optimizer.step()
-        if schedule is not None:
-            schedule.step()
-        yield Step(part, done, total, number)
+    optimizer, done, total = make_optimizer(descent.optimizer, *descent.groups), 0, descent.total
+    decay_every = descent.decay_every
+    schedule = None if decay_every is None else StepLR(optimizer, decay_every, descent.decay)
+    with (
+        torch.random.fork_rng(devices=[]),
+        descent.moments.within(optimizer) if descent.moments else nullcontext(),
+    ):
+        while done < total:
+            sweep = batches.draw(rng)
+            torch.manual_seed(_next_draw(rng))
+            for batch in islice(batches.read(sweep), total - done):
+                done += 1
+                with device.computing():
+                    value = loss(device.place(batch))
+                number = value.item()
+                if not math.isfinite(number):
+                    place = f"step {done} of {total}"
+                    raise UserError(f"the {descent.part}'s loss became {number} at {place}: lower its learning rate.")
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+                yield Step(descent.part, done, total, number)
 
 
-def make_optimizer(
-    classifier: nn.Module, head: nn.Module, phase: PhaseRecipe, recipe: OptimizerRecipe, index: int
-) -> torch.optim.Optimizer:
-    """A fresh optimiser with the learning rates of Tables 4 to 9: psi for the head, phi for all else that learns.
-
-    `index` is that of the experience, from 0.
-    """
-    slower = equation_16(index, phase.floor)
-    psi = list(head.parameters())
-    held = {id(p) for p in psi}
-    phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in held]
-    groups = [{"params": phi, "lr": slower * phase.lr_features}, {"params": psi, "lr": slower * phase.lr_head}]
+def make_optimizer(recipe: OptimizerRecipe, *groups: Group) -> torch.optim.Optimizer:
+    """A fresh optimiser of groups of parameters, each with its learning rate."""
+    each = [{"params": list(parameters), "lr": rate} for parameters, rate in groups]
     if recipe.kind == "adam":
-        return torch.optim.Adam(groups, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=True)
-    return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        return torch.optim.Adam(each, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.SGD(each, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def _next_draw(rng: torch.Generator) -> int:
+    """What the generator would draw next; it goes on as if it had not been asked."""
+    return int(torch.randint(DRAWS, (), generator=rng.clone_state()))
+
+
+def descent_of(
+    classifier: nn.Module, head: nn.Module, phase: PhaseRecipe, optimizer: OptimizerRecipe, index: int, steps: int
+) -> Descent:
+    """How a phase trains a classifier: phi, its features, and psi, the head's rows, each at its rate (Tables 4 to 9).
+
+    Args:
+        classifier: what learns, without what is blocked.
+        head: its head.
+        phase: how long, and at which rates.
+        optimizer: who takes the steps.
+        index: of the experience, from 0.
+        steps: minibatches in an epoch.
+    """
+    psi = list(head.parameters())
+    rows = {id(p) for p in psi}
+    phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in rows]
+    slower = equation_16(index, phase.floor)
+    return Descent(
+        part="classifier",
+        groups=((phi, slower * phase.lr_features), (psi, slower * phase.lr_head)),
+        optimizer=optimizer,
+        total=phase.iterations or (phase.epochs or 0) * steps,
+        decay_every=phase.decay_every and phase.decay_every * steps,
+        decay=phase.decay,
+    )
 
 
 class Moments(nn.Module):
@@ -112,13 +188,6 @@ def equation_16(index: int, floor: float | None) -> float:
         The equation is printed illegibly. Its one certain part, the fraction, rises; the text says that rates fall.
     """
     return 1.0 if floor is None else 1 - (1 - floor) / (1 + math.exp(-1.5 * (index + 1) + 8))
-
-
-def make_schedule(optimizer: torch.optim.Optimizer, phase: PhaseRecipe, steps_per_epoch: int) -> LRScheduler | None:
-    """The schedule that multiplies the rates by `decay` after every `decay_every` epochs (Table 6); None without."""
-    if phase.decay_every is None:
-        return None
-    return StepLR(optimizer, phase.decay_every * steps_per_epoch, phase.decay)
 
 
 @contextmanager

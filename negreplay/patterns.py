@@ -1,12 +1,14 @@
 """What flows: labelled patterns, and minibatches in which current and replayed patterns meet.
 
 Below the replay layer original, generated and random patterns are one thing, latents with labels, so every source of
-replay is interchangeable. `mix` is the one place where they join the data of the current experience.
+replay is interchangeable. `join` is the one place where they meet the data of the current experience. An epoch is drawn
+whole, as a `Sweep`, before its first minibatch; a `Mixture` then reads it from any minibatch on.
 """
 
 import math
 from collections.abc import Iterator
-from itertools import repeat
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -15,17 +17,23 @@ from torch import Tensor
 
 
 class Patterns(NamedTuple):
-    """Images or latents with their labels."""
+    """Images or latents with their labels; also a memory of them."""
 
     x: Float[Tensor, "n *shape"]
     y: Int[Tensor, " n"]
 
-    def counts(self, classes: int) -> Int[Tensor, " classes"]:
-        """How many patterns of each class there are."""
-        return torch.bincount(self.y, minlength=classes)
+    @property
+    def labels(self) -> Int[Tensor, " n"]:
+        """The classes, under the name that data sets have for them."""
+        return self.y
 
-    def take(self, rows: Int[Tensor, " k"], rng: torch.Generator) -> Float[Tensor, "k *shape"]:
-        """The patterns of these rows, as a minibatch is to have them."""
+    @property
+    def augmented(self) -> bool:
+        """Nothing is random in a pattern that is read from memory."""
+        return False
+
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]:
+        """The patterns of these rows."""
         return self.x.index_select(0, rows)
 
 
@@ -43,32 +51,72 @@ class Batch(NamedTuple):
 
 
 @runtime_checkable
+class Memory(Protocol):
+    """Recalled patterns, which are read by row; those of an augmented memory are varied by draws."""
+
+    @property
+    def labels(self) -> Int[Tensor, " n"]: ...
+    @property
+    def augmented(self) -> bool: ...
+
+    def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]: ...
+
+
+@runtime_checkable
 class Loader(Protocol):
-    """Labelled data that can be read in shuffled batches (see `negreplay.data.data.View`)."""
+    """Labelled data that is read in a drawn order (see `negreplay.data.data.View`)."""
 
     @property
     def encoded(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
-    def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]: ...
+    def order(self, rng: torch.Generator) -> "Order": ...
+
+    def read(self, order: "Order", size: int, start: int = 0) -> Iterator[Patterns]: ...
 
 
-@runtime_checkable
-class Memory(Protocol):
-    """Recalled patterns: their labels, and a way to take some of them, which may vary them at random."""
+class Order(NamedTuple):
+    """In which order rows are read, and the draws that vary them; None where nothing is varied."""
 
-    @property
-    def y(self) -> Int[Tensor, " n"]: ...
+    rows: Int[Tensor, " n"]
+    draws: Int[Tensor, " n"] | None
 
-    def counts(self, classes: int) -> Int[Tensor, " classes"]: ...
+    def part(self, start: int, end: int) -> "Order":
+        """The rows from one place to before another one."""
+        return Order(self.rows[start:end], None if self.draws is None else self.draws[start:end])
 
-    def take(self, rows: Int[Tensor, " k"], rng: torch.Generator) -> Float[Tensor, "k *shape"]: ...
+
+class Sweep(NamedTuple):
+    """One epoch as a value: the order of the current rows, and that of the memory's rows."""
+
+    current: Order
+    replayed: Order
+
+
+DRAWS = 2**62
+"""A draw is an integer from 0 to below this number."""
+
+
+def drawn(rows: Int[Tensor, " n"], augmented: bool, rng: torch.Generator) -> Order:
+    """These rows, with a draw for each where they are varied."""
+    return Order(rows, torch.randint(DRAWS, (len(rows),), generator=rng) if augmented else None)
 
 
 def nothing() -> Patterns:
     """The empty memory of the first experience (Algorithm 2, line 3)."""
     return Patterns(torch.empty(0), torch.empty(0, dtype=torch.long))
+
+
+def counts_of(memory: Memory, classes: int) -> Int[Tensor, " classes"]:
+    """How many patterns of each class a memory holds."""
+    return torch.bincount(memory.labels, minlength=classes)
+
+
+def join(current: Patterns, encoded: bool, replay: Patterns) -> Batch:
+    """A minibatch of current and replayed patterns."""
+    labels = torch.cat([current.y, replay.y])
+    return Batch(current.x, encoded, replay.x, labels, torch.arange(len(labels)) >= len(current.y))
 
 
 def share_of(current: int, memory: int, minibatch: int, replay: int | None = None) -> int:
@@ -88,37 +136,51 @@ def share_of(current: int, memory: int, minibatch: int, replay: int | None = Non
     return max(min(round(minibatch * current / (current + memory)), minibatch - 1), 1)
 
 
-def steps_per_epoch(current: int, memory: int, minibatch: int, replay: int | None = None) -> int:
-    """Minibatches that one sweep over `current` patterns takes."""
-    return math.ceil(current / share_of(current, memory, minibatch, replay))
+@dataclass(frozen=True)
+class Mixture:
+    """Current patterns, each once an epoch in minibatches of nearly equal size, joined by replayed ones.
 
-
-def mix(loader: Loader, memory: Memory, minibatch: int, replay: int | None, rng: torch.Generator) -> Iterator[Batch]:
-    """One epoch: every current pattern once, in minibatches of nearly equal size, each joined by replayed patterns.
-
-    In proportion (`replay` None) the memory too is swept once; a given `replay` draws that many for every minibatch
-    from the reshuffled memory, over and over.
+    In proportion (`replay` None) the memory is swept once an epoch too. A given `replay` takes that many for every
+    minibatch from the shuffled memory, which is shuffled again whenever it is used up.
     """
-    steps = steps_per_epoch(len(loader), len(memory.y), minibatch, replay)
-    recalled = _cycle(memory, steps, replay, rng)
-    for current in loader.batches(math.ceil(len(loader) / steps), rng):
-        old = next(recalled)
-        replayed = torch.zeros(len(current.y) + len(old.y), dtype=torch.bool)
-        replayed[len(current.y) :] = True
-        yield Batch(current.x, loader.encoded, old.x, torch.cat([current.y, old.y]), replayed)
 
+    data: Loader
+    memory: Memory
+    minibatch: int
+    replay: int | None = None
 
-def _cycle(memory: Memory, steps: int, replay: int | None, rng: torch.Generator) -> Iterator[Patterns]:
-    """Slices of the shuffled memory, reshuffled whenever it is used up."""
-    total = len(memory.y)
-    if total == 0:
-        yield from repeat(nothing())
-    order, used = torch.randperm(total, generator=rng), 0
-    for step in range(steps):
-        size = replay if replay is not None else (total * (step + 1)) // steps - (total * step) // steps
-        while used + size > len(order):
-            order = torch.cat([order[used:], torch.randperm(total, generator=rng)])
-            used = 0
-        rows = order[used : used + size]
-        used += size
-        yield Patterns(memory.take(rows, rng), memory.y[rows])
+    @property
+    def steps(self) -> int:
+        """Minibatches in an epoch."""
+        return math.ceil(len(self.data) / share_of(len(self.data), self.size, self.minibatch, self.replay))
+
+    @property
+    def size(self) -> int:
+        """Patterns of the memory."""
+        return len(self.memory.labels)
+
+    def draw(self, rng: torch.Generator) -> Sweep:
+        """An epoch, with all that is random in it."""
+        current, wanted = self.data.order(rng), self._ends()[-1]
+        rows = torch.empty(0, dtype=torch.long)
+        while len(rows) < wanted:
+            rows = torch.cat([rows, torch.randperm(self.size, generator=rng)])
+        return Sweep(current, drawn(rows[:wanted], self.memory.augmented, rng))
+
+    def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
+        """The minibatches of an epoch, from the one with the number `start` on."""
+        ends = self._ends()
+        sizes = math.ceil(len(self.data) / self.steps)
+        for step, current in enumerate(self.data.read(sweep.current, sizes, start), start):
+            rows, draws = sweep.replayed.part(ends[step], ends[step + 1])
+            replay = Patterns(self.memory.read(rows, draws), self.memory.labels[rows]) if self.size else nothing()
+            yield join(current, self.data.encoded, replay)
+
+    def _ends(self) -> list[int]:
+        """Of the memory's rows, how many are used before each minibatch, and in all."""
+        steps, total = self.steps, self.size
+        if total == 0:
+            return [0] * (steps + 1)
+        if self.replay is not None:
+            return [0, *accumulate([self.replay] * steps)]
+        return [(total * step) // steps for step in range(steps + 1)]

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -7,16 +8,28 @@ from torch import Tensor, nn
 
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.optimize import Moments, Step, blocked, equation_16, make_optimizer, make_schedule, optimize
-from negreplay.patterns import Batch
+from negreplay.optimize import Descent, Moments, Step, blocked, descend, descent_of, equation_16, make_optimizer
+from negreplay.patterns import Batch, Order, Sweep
 from negreplay.recipe import OptimizerRecipe, PhaseRecipe
 
 
-def batches(*numbers: float) -> Iterator[Batch]:
-    """Minibatches of one latent, this number."""
-    for number in numbers:
-        x = torch.tensor([[number]])
-        yield Batch(x, True, torch.empty(0), torch.tensor([0]), torch.tensor([False]))
+class Epochs(NamedTuple):
+    """Epochs that are always the same: minibatches of one latent each, these numbers."""
+
+    numbers: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        return len(self.numbers)
+
+    def draw(self, rng: torch.Generator) -> Sweep:
+        nothing = Order(torch.empty(0, dtype=torch.long), None)
+        return Sweep(nothing, nothing)
+
+    def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
+        for number in self.numbers[start:]:
+            x = torch.tensor([[number]])
+            yield Batch(x, True, torch.empty(0), torch.tensor([0]), torch.tensor([False]))
 
 
 def steps(weight: nn.Parameter, *numbers: float, part: str = "classifier", total: int = 0) -> Iterator[Step]:
@@ -25,18 +38,23 @@ def steps(weight: nn.Parameter, *numbers: float, part: str = "classifier", total
     def loss(batch: Batch) -> Tensor:
         return (weight * batch.current).sum()
 
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    return optimize(part, loss, batches(*numbers), total or len(numbers), optimizer, Device())
+    plain = OptimizerRecipe(momentum=0.0, weight_decay=0.0)
+    descent = Descent(part, (([weight], 1.0),), plain, total or len(numbers))
+    return descend(descent, loss, Epochs(numbers), Device(), torch.Generator())
 
 
 def test_one_step_a_minibatch():
     weight = nn.Parameter(torch.tensor(10.0))
     # The loss is 10 * 1; the gradient 1 leads to 9, whose loss is 9 * 2; the gradient 2 leads to 7.
-    assert list(steps(weight, 1.0, 2.0, part="generator", total=5)) == [
-        Step("generator", 1, 5, 10.0),
-        Step("generator", 2, 5, 18.0),
-    ]
+    running = steps(weight, 1.0, 2.0, part="generator", total=5)
+    assert [next(running), next(running)] == [Step("generator", 1, 5, 10.0), Step("generator", 2, 5, 18.0)]
     assert weight.item() == 7.0
+
+
+def test_epochs_follow_one_another_until_all_steps_are_taken():
+    weight = nn.Parameter(torch.tensor(10.0))
+    assert [step.done for step in steps(weight, 1.0, 2.0, total=5)] == [1, 2, 3, 4, 5]
+    assert weight.item() == 10.0 - (1 + 2 + 1 + 2 + 1)
 
 
 def test_gradients_are_at_hand_after_each_step_and_do_not_add_up():
@@ -89,6 +107,10 @@ class Net(nn.Module):
             nn.init.constant_(p, 2.0)
 
 
+def optimizer_of(net: Net, phase: PhaseRecipe, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
+    return make_optimizer(recipe, *descent_of(net, net.head, phase, recipe, 0, steps=1).groups)
+
+
 def modes(module: nn.Module) -> tuple[list[bool], list[bool]]:
     return [m.training for m in module.modules()], [p.requires_grad for p in module.parameters()]
 
@@ -135,9 +157,7 @@ def test_gradients_flow_through_a_blocked_module():
 
 def test_the_optimizer_has_a_learning_rate_for_features_and_one_for_the_head():
     net = Net()
-    optimizer = make_optimizer(
-        net, net.head, PhaseRecipe(1, 0.1, 0.5), OptimizerRecipe(momentum=0.5, weight_decay=0.25), 0
-    )
+    optimizer = optimizer_of(net, PhaseRecipe(1, 0.1, 0.5), OptimizerRecipe(momentum=0.5, weight_decay=0.25))
     for _ in range(2):
         for p in net.parameters():
             p.grad = torch.full_like(p, 1.0)
@@ -152,7 +172,7 @@ def test_the_optimizer_has_a_learning_rate_for_features_and_one_for_the_head():
 def test_adam_has_a_learning_rate_for_features_and_one_for_the_head():
     net = Net()
     recipe = OptimizerRecipe("adam", momentum=0.5, weight_decay=0.25)
-    optimizer = make_optimizer(net, net.head, PhaseRecipe(1, 0.1, 0.5), recipe, 0)
+    optimizer = optimizer_of(net, PhaseRecipe(1, 0.1, 0.5), recipe)
     for gradient in (1.0, 0.0):
         for p in net.parameters():
             p.grad = torch.full_like(p, gradient)
@@ -168,25 +188,20 @@ def test_adam_has_a_learning_rate_for_features_and_one_for_the_head():
         assert p.item() == pytest.approx(weight - rate * mean / math.sqrt(square), rel=1e-5)
 
 
-def test_adam_slows_down_and_decays_as_descent_does():
-    net, part = Net(), PhaseRecipe(5, 0.1, 0.5, decay_every=2, decay=0.1, floor=1 / 11)
-    optimizer = make_optimizer(net, net.head, part, OptimizerRecipe("adam"), 11)
-    factor, schedule = equation_16(11, 1 / 11), make_schedule(optimizer, part, 1)
-    assert schedule is not None
-    rates = []
-    for _ in range(3):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        schedule.step()
-    assert rates == [pytest.approx([0.1 * factor * slower, 0.5 * factor * slower]) for slower in (1, 1, 0.1)]
+def test_a_phase_says_how_long_and_when_rates_fall():
+    net, phase = Net(), PhaseRecipe(5, 0.1, 0.5, decay_every=2, decay=0.1, floor=1 / 11)
+    descent = descent_of(net, net.head, phase, OptimizerRecipe("adam"), 11, steps=3)
+    assert (descent.total, descent.decay_every, descent.decay) == (15, 6, 0.1)
+    factor = equation_16(11, 1 / 11)
+    assert [rate for _, rate in descent.groups] == pytest.approx([0.1 * factor, 0.5 * factor])
+    counted = descent_of(net, net.head, PhaseRecipe(None, 0.1, 0.5, iterations=7), OptimizerRecipe(), 0, steps=3)
+    assert (counted.total, counted.decay_every) == (7, None)
 
 
 def test_adam_leaves_alone_what_is_blocked():
     net = Net()
     with blocked(net.back):
-        optimizer = make_optimizer(
-            net, net.head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe("adam", weight_decay=0.0), 0
-        )
+        optimizer = optimizer_of(net, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe("adam", weight_decay=0.0))
         net.head(net.back(torch.ones(1, 1))).sum().backward()
         optimizer.step()
     assert net.back.weight.item() == 2.0
@@ -197,17 +212,15 @@ def test_the_optimizer_leaves_out_what_does_not_learn():
     net = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 3)])
     front, back, head = net
     front.requires_grad_(False)
-    phi, psi = make_optimizer(net, head, PhaseRecipe(1, 0.1, 0.5), OptimizerRecipe(), 0).param_groups
-    assert [id(p) for p in phi["params"]] == [id(p) for p in back.parameters()]
-    assert [id(p) for p in psi["params"]] == [id(p) for p in head.parameters()]
+    (phi, _), (psi, _) = descent_of(net, head, PhaseRecipe(1, 0.1, 0.5), OptimizerRecipe(), 0, steps=1).groups
+    assert [id(p) for p in phi] == [id(p) for p in back.parameters()]
+    assert [id(p) for p in psi] == [id(p) for p in head.parameters()]
 
 
 def test_the_head_learns_where_nothing_else_does():
     net = Net()
     with blocked(net.back):
-        optimizer = make_optimizer(
-            net, net.head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe(momentum=0.0, weight_decay=0.25), 0
-        )
+        optimizer = optimizer_of(net, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe(momentum=0.0, weight_decay=0.25))
         net.head(net.back(torch.ones(1, 1))).sum().backward()
         optimizer.step()
     assert net.back.weight.item() == 2.0
@@ -231,29 +244,17 @@ def test_equation_16_falls_from_one_to_its_floor():
     assert equation_16(24, None) == equation_16(24, 1.0) == 1.0
 
 
-def test_rates_slow_down_with_the_experiences():
-    net = Net()
-    for experience in (0, 11):
-        phi, psi = make_optimizer(
-            net, net.head, PhaseRecipe(1, 0.1, 0.5, floor=1 / 11), OptimizerRecipe(), experience
-        ).param_groups
-        factor = equation_16(experience, 1 / 11)
-        assert (phi["lr"], psi["lr"]) == pytest.approx((0.1 * factor, 0.5 * factor))
-
-
-def test_rates_decay_after_epochs():
-    net = Net()
-    part = PhaseRecipe(5, 0.1, 0.5, decay_every=2, decay=0.1)
-    optimizer = make_optimizer(net, net.head, part, OptimizerRecipe(momentum=0.0, weight_decay=0.0), 0)
-    rates = []
-
-    def loss(_: Batch) -> Tensor:
-        rates.append(optimizer.param_groups[1]["lr"])
-        return net.head.weight.sum()
-
-    list(optimize("x", loss, batches(*[1.0] * 15), 15, optimizer, Device(), make_schedule(optimizer, part, 3)))
-    assert rates == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3)
-    assert make_schedule(optimizer, PhaseRecipe(5, 0.1, 0.5), 3) is None
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_rates_decay_after_steps(kind: str):
+    """With a gradient that is always 1 and without momentum, a step is as long as its rate."""
+    net, lengths = Net(), []
+    optimizer = OptimizerRecipe(kind, momentum=0.0, weight_decay=0.0)
+    descent = Descent("x", ((net.head.parameters(), 0.5),), optimizer, total=15, decay_every=6, decay=0.1)
+    before = 2.0
+    for _ in descend(descent, lambda _: net.head.weight.sum(), Epochs((1.0,) * 3), Device(), torch.Generator()):
+        lengths.append(before - net.head.weight.item())
+        before = net.head.weight.item()
+    assert lengths == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
@@ -266,7 +267,7 @@ def test_with_moments_two_experiences_are_one(kind: str):
         nn.init.zeros_(net.bias)
         moments, x = Moments(net, kind), torch.arange(3.0)
         for steps in parts:
-            optimizer = make_optimizer(net, net, PhaseRecipe(1, 0.0, 0.05), OptimizerRecipe(kind), 0)
+            optimizer = make_optimizer(OptimizerRecipe(kind), (net.parameters(), 0.05))
             with moments.within(optimizer):
                 for _ in range(steps):
                     optimizer.zero_grad()
@@ -274,3 +275,27 @@ def test_with_moments_two_experiences_are_one(kind: str):
                     optimizer.step()
         weights.append(net.weight.detach())
     assert torch.equal(*weights)
+
+
+class Noisy(nn.Module):
+    """One weight behind dropout, whose noise comes from torch's global generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(64))
+
+    def forward(self) -> Tensor:
+        return nn.functional.dropout(self.weight, 0.5, training=True).sum()
+
+
+def test_the_noise_of_layers_is_decided_by_the_one_generator_and_the_global_one_stays_as_it_was():
+    learned = []
+    for disturbance in (1, 2):
+        torch.manual_seed(disturbance)
+        net, before = Noisy(), torch.get_rng_state()
+        descent = Descent("x", ((net.parameters(), 0.1),), OptimizerRecipe(), total=5)
+        list(descend(descent, lambda _, net=net: net(), Epochs((1.0,) * 2), Device(), torch.Generator().manual_seed(7)))
+        assert torch.equal(torch.get_rng_state(), before)
+        learned.append(net.weight.detach())
+    assert torch.equal(*learned)
+    assert len(learned[0].unique()) > 1, "some of it was dropped"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from negreplay.data.data import Tensors, View
-from negreplay.patterns import Batch, Patterns, mix, nothing, share_of, steps_per_epoch
+from negreplay.patterns import Batch, Mixture, Patterns, counts_of, nothing, share_of
 
 
 def patterns(first: int, count: int) -> Patterns:
@@ -22,7 +22,10 @@ def loader(count: int) -> View:
 def mixed(current: int, memory: int, minibatch: int, replay: int | None = None, seed: int = 0) -> list[Batch]:
     rng = torch.Generator().manual_seed(seed)
     recalled = patterns(1000, memory) if memory else nothing()
-    return list(mix(loader(current), recalled, minibatch, replay, rng))
+    mixture = Mixture(loader(current), recalled, minibatch, replay)
+    batches = list(mixture.read(mixture.draw(rng)))
+    assert len(batches) == mixture.steps
+    return batches
 
 
 def current_of(batches: list[Batch]) -> list[float]:
@@ -34,7 +37,7 @@ def replayed_of(batches: list[Batch]) -> Tensor:
 
 
 def test_counts_patterns_of_each_class():
-    assert Patterns(torch.zeros(3, 2), torch.tensor([2, 0, 2])).counts(4).tolist() == [1, 0, 2, 0]
+    assert counts_of(Patterns(torch.zeros(3, 2), torch.tensor([2, 0, 2])), 4).tolist() == [1, 0, 2, 0]
 
 
 @pytest.mark.parametrize(
@@ -55,14 +58,13 @@ def test_share_has_room_for_both(current: int, memory: int):
 
 
 def test_minibatch_of_one_still_takes_steps():
-    assert steps_per_epoch(5, 5, minibatch=1) == 5
+    assert Mixture(loader(5), patterns(0, 5), 1).steps == 5
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 150), st.integers(0, 150), st.integers(1, 40))
 def test_proportion_sweeps_current_and_memory_once(current: int, memory: int, minibatch: int):
     batches = mixed(current, memory, minibatch)
-    assert len(batches) == steps_per_epoch(current, memory, minibatch)
     assert sorted(current_of(batches)) == list(range(current))
     assert sorted(replayed_of(batches).tolist()) == list(range(1000, 1000 + memory))
 
@@ -109,3 +111,22 @@ def test_mix_is_decided_by_the_generator():
     one, again, other = (mixed(30, 20, 8, seed=seed) for seed in (1, 1, 2))
     assert current_of(one) == current_of(again) != current_of(other)
     assert replayed_of(one).tolist() == replayed_of(again).tolist() != replayed_of(other).tolist()
+
+
+@pytest.mark.parametrize("replay", [None, 5])
+@pytest.mark.parametrize("start", range(4))
+def test_an_epoch_can_be_read_from_any_minibatch_on(replay: int | None, start: int):
+    mixture = Mixture(loader(21), patterns(1000, 9), 12, replay)
+    sweep = mixture.draw(torch.Generator().manual_seed(3))
+    whole, rest = list(mixture.read(sweep)), list(mixture.read(sweep, start))
+    assert len(rest) == len(whole) - start
+    for one, other in zip(whole[start:], rest, strict=True):
+        assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(one, other, strict=True))
+
+
+def test_reading_draws_nothing():
+    mixture, rng = Mixture(loader(21), patterns(1000, 9), 12, 5), torch.Generator().manual_seed(3)
+    sweep = mixture.draw(rng)
+    state = rng.get_state()
+    list(mixture.read(sweep))
+    assert torch.equal(rng.get_state(), state)

@@ -15,10 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from negreplay.patterns import Patterns
-
-DRAWS = 2**62
-"""Draws are below this number."""
+from negreplay.patterns import Order, Patterns, drawn
 
 
 @runtime_checkable
@@ -83,24 +80,27 @@ class View:
         """The rows of one class."""
         return View(self.data, self.rows[self.labels == c])
 
+    def order(self, rng: torch.Generator) -> Order:
+        """All rows, shuffled, with a draw for each where they are varied."""
+        return drawn(self.rows[torch.randperm(len(self.rows), generator=rng)], self.data.augmented, rng)
+
+    def read(self, order: Order, size: int, start: int = 0) -> Iterator[Patterns]:
+        """The rows of an order, `size` at a time, from the batch with the number `start` on.
+
+        While one batch is used the next is read, in a thread that ends with this generator.
+        """
+        parts = (order.part(i, i + size) for i in range(start * size, len(order.rows), size))
+        yield from _ahead(partial(self._read, part) for part in parts)
+
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
         """Every row once, `size` at a time: for training, shuffled and perhaps varied by `rng`; as it is without one.
 
-        All that is random is drawn before the first batch. While one batch is used the next is read, in a thread that
-        ends with this generator.
+        All that is random is drawn before the first batch.
         """
-        rows, draws = self.rows, None
-        if rng is not None:
-            rows = rows[torch.randperm(len(rows), generator=rng)]
-            if self.data.augmented:
-                draws = torch.randint(DRAWS, (len(rows),), generator=rng)
-        places = range(0, len(rows), size)
-        drawn = (None if draws is None else draws[i : i + size] for i in places)
-        chunks = zip((rows[i : i + size] for i in places), drawn, strict=True)
-        yield from _ahead(partial(self._read, *chunk) for chunk in chunks)
+        yield from self.read(Order(self.rows, None) if rng is None else self.order(rng), size)
 
-    def _read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None) -> Patterns:
-        return Patterns(self.data.read(rows, draws), self.data.labels[rows])
+    def _read(self, order: Order) -> Patterns:
+        return Patterns(self.data.read(*order), self.data.labels[order.rows])
 
 
 def _ahead(calls: Iterable[Callable[[], Patterns]]) -> Iterator[Patterns]:

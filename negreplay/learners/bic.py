@@ -6,6 +6,7 @@ References:
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,10 +17,9 @@ from negreplay.data.data import Data, View
 from negreplay.data.selected import Selected
 from negreplay.learners.distillation import distillation, frozen, teacher_logits
 from negreplay.learners.learner import Learner, Parts
-from negreplay.optimize import Step, optimize
-from negreplay.patterns import Batch
-from negreplay.recipe import BiCRecipe
-from negreplay.replay.exemplars import Kept
+from negreplay.optimize import Descent, Step, descend
+from negreplay.patterns import Batch, Order, Patterns, Sweep, join
+from negreplay.recipe import BiCRecipe, OptimizerRecipe
 from negreplay.streams.stream import Experience
 
 
@@ -64,7 +64,7 @@ class BiC(Learner):
             answers = alpha * teacher_logits(teacher, latents) + beta
             return weight * distillation(logits, answers, old, spec.temperature).mean() + (1 - weight) * classified
 
-        yield from self.fit(loss, data, Kept(kept), self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(data, kept), self.phase, experience.index)
         self.alpha.fill_(1.0)
         self.beta.fill_(0.0)
         if len(validation) and len(held):
@@ -115,10 +115,9 @@ class BiC(Learner):
             corrected = torch.where(new, alpha * batch.current + beta, batch.current)
             return F.cross_entropy(corrected.masked_fill(~known, -torch.inf), batch.labels)
 
-        replayed = torch.zeros(len(labels), dtype=torch.bool, device=labels.device)
-        batches = (Batch(logits, True, logits[:0], labels, replayed) for _ in range(self.spec.epochs))
-        optimizer = torch.optim.Adam((alpha, beta), lr=self.spec.lr)
-        yield from optimize("classifier", loss, batches, self.spec.epochs, optimizer, self.device)
+        optimizer = OptimizerRecipe("adam", weight_decay=0.0)
+        descent = Descent("classifier", (((alpha, beta), self.spec.lr),), optimizer, self.spec.epochs)
+        yield from descend(descent, loss, _Whole(Patterns(logits, labels)), self.device, self.rng)
         self.alpha[new], self.beta[new] = alpha.detach(), beta.detach()
 
     @torch.no_grad()
@@ -129,3 +128,21 @@ class BiC(Learner):
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         scores = self.logits(inputs, encoded)
         return torch.where(self.classifier.head.seen, self.alpha * scores + self.beta, scores)
+
+
+class _Whole(NamedTuple):
+    """Epochs of one minibatch that is always the same."""
+
+    patterns: Patterns
+
+    @property
+    def steps(self) -> int:
+        return 1
+
+    def draw(self, rng: torch.Generator) -> Sweep:
+        every = Order(torch.arange(len(self.patterns.y)), None)
+        return Sweep(every, Order(every.rows[:0], None))
+
+    def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
+        x, y = self.patterns
+        yield join(self.patterns, True, Patterns(x[:0], y[:0]))

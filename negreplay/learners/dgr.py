@@ -7,11 +7,11 @@ References:
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,8 +20,8 @@ from negreplay.learners.learner import Learner, Parts, weighted
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.vae import VAE
-from negreplay.optimize import Moments, Step
-from negreplay.patterns import Batch
+from negreplay.optimize import Moments, Step, descend
+from negreplay.patterns import Batch, Mixture, Patterns, Sweep, join, nothing
 from negreplay.recipe import DGRRecipe, Outputs
 from negreplay.streams.stream import Experience
 
@@ -62,8 +62,15 @@ class DGR(Learner):
         teacher = copy.deepcopy(self.generator).eval().requires_grad_(False) if old.any() else None
         count = self.spec.replayed if teacher else 0
         shared = math.ceil(count / max(1, len(groups))) * len(groups)
-        yield from self._train(solved, experience, teacher, shared, self.moments)
-        yield from self._train(generated, experience, teacher, count, self.made, self.generator)
+        current = Mixture(experience.data, nothing(), self.recipe.optimizer.minibatch)
+        yield from self.fit(solved, Dreamt(current, teacher, shared, self.rng), self.phase, experience.index)
+        solver_descent = self.descent(self.phase, experience.index, current.steps)
+        _, (_, rate) = solver_descent.groups
+        learning = ((list(self.generator.parameters()), rate),)
+        descent = replace(solver_descent, part="generator", groups=learning, moments=self.made)
+        self.generator.train()
+        dreamt = Dreamt(current, teacher, count, self.rng)
+        yield from descend(descent, generated, dreamt, self.device, self.rng)
         yield from self.end(experience, memory)
 
     @property
@@ -80,29 +87,25 @@ class DGR(Learner):
         labels = answers.masked_fill(~group, -torch.inf).argmax(dim=1)
         return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
 
-    def _train(
-        self,
-        loss: Callable[[Batch], Tensor],
-        experience: Experience,
-        teacher: VAE | None,
-        count: int,
-        moments: Moments | None,
-        generator: VAE | None = None,
-    ) -> Iterator[Step]:
-        """Solver or `generator`, for as many minibatches, each joined by `count` images that are made afresh."""
-        data = experience.data
-        epoch = -(-len(data) // self.recipe.optimizer.minibatch)
-        sweeps = chain.from_iterable(data.batches(-(-len(data) // epoch), self.rng) for _ in repeat(None))
 
-        def joined() -> Iterator[Batch]:
-            for current in sweeps:
-                made = teacher.sample(count, self.rng) if teacher else current.x[:0]
-                labels = torch.cat([current.y, current.y.new_zeros(count)])
-                replayed = torch.arange(len(labels)) >= len(current.y)
-                yield Batch(current.x, data.encoded, made, labels, replayed)
+@dataclass(frozen=True)
+class Dreamt:
+    """Minibatches of current images, each joined by `count` that the teacher makes afresh; their labels are 0."""
 
-        self.train()
-        yield from self.descend(loss, joined(), epoch, self.phase, experience.index, moments, generator)
+    current: Mixture
+    teacher: VAE | None
+    count: int
+    rng: torch.Generator
 
-    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        return self.logits(inputs, encoded)
+    @property
+    def steps(self) -> int:
+        return self.current.steps
+
+    def draw(self, rng: torch.Generator) -> Sweep:
+        return self.current.draw(rng)
+
+    def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
+        for batch in self.current.read(sweep, start):
+            made = self.teacher.sample(self.count, self.rng) if self.teacher else batch.current[:0]
+            replay = Patterns(made, batch.labels.new_zeros(self.count))
+            yield join(Patterns(batch.current, batch.labels), batch.encoded, replay)

@@ -6,10 +6,9 @@ References:
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from negreplay.data.data import View
@@ -18,7 +17,7 @@ from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
-from negreplay.patterns import Batch, Memory
+from negreplay.patterns import Batch, Memory, counts_of
 from negreplay.recipe import EEILRecipe
 from negreplay.replay.exemplars import herding
 from negreplay.streams.stream import Experience
@@ -34,21 +33,28 @@ class EEIL(Learner):
     outputs too.
     """
 
+    steps: Tensor
+
     def __init__(self, spec: EEILRecipe, parts: Parts) -> None:
         super().__init__(parts)
         self.spec = spec
+        self.register_buffer("steps", torch.tensor(0), persistent=False)
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         head = self.classifier.head
         assert isinstance(head, PlainHead), "EEIL is built with a plain head"
         old, memory = head.seen.clone(), self.begin(experience)
         loss = self._loss(frozen(self.classifier), head.by_arrival(old))
-        with self._noise(experience.data, memory):
-            yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        mixture = self.mixture(experience.data, memory)
+        self.steps.zero_()
+        with self._noise(mixture.steps):
+            for step in self.fit(loss, mixture, self.phase, experience.index):
+                self.steps.fill_(step.done)
+                yield step
         if old.any():
             loss = self._loss(frozen(self.classifier), head.by_arrival(old | head.current))
             balanced = self._balanced(experience, memory)
-            yield from self.fit(loss, balanced, memory, self.spec.balanced, experience.index)
+            yield from self.fit(loss, self.mixture(balanced, memory), self.spec.balanced, experience.index)
         yield from self.end(experience, memory)
 
     def _loss(self, teacher: Classifier, groups: list[Bool[Tensor, " classes"]]) -> Callable[[Batch], Tensor]:
@@ -68,7 +74,7 @@ class EEIL(Learner):
 
     def _balanced(self, experience: Experience, memory: Memory) -> View:
         """Of each class of the experience as many patterns, chosen by herding, as there are exemplars of a class."""
-        counts = memory.counts(len(experience.counts))
+        counts = counts_of(memory, len(experience.counts))
         share = int(counts[counts > 0].max())
         data, found = experience.data, []
         for c in experience.classes:
@@ -77,25 +83,20 @@ class EEIL(Learner):
         return View(data.data, torch.cat(found))
 
     @contextmanager
-    def _noise(self, data: View, memory: Memory) -> Iterator[None]:
-        """Within, gradients of the mean loss have noise of standard deviation eta / (1 + epoch)^gamma / minibatch."""
-        eta, minibatch, epoch = self.spec.noise, self.recipe.optimizer.minibatch, self.steps(data, memory)
+    def _noise(self, epoch: int) -> Iterator[None]:
+        """Within, gradients of the mean loss have noise of standard deviation eta / (1 + epoch)^gamma / minibatch.
 
-        def noisy() -> Callable[[Tensor], Tensor]:
-            steps = count()
+        `epoch` is its number of steps.
+        """
+        eta, minibatch = self.spec.noise, self.recipe.optimizer.minibatch
 
-            def add(gradient: Tensor) -> Tensor:
-                deviation = eta / (1 + next(steps) // epoch) ** GAMMA / minibatch
-                return gradient + deviation * torch.randn(gradient.shape, generator=self.rng).to(gradient)
+        def noisy(gradient: Tensor) -> Tensor:
+            deviation = eta / (1 + int(self.steps) // epoch) ** GAMMA / minibatch
+            return gradient + deviation * torch.randn(gradient.shape, generator=self.rng).to(gradient)
 
-            return add
-
-        handles = [p.register_hook(noisy()) for p in self.classifier.parameters() if p.requires_grad and eta]
+        handles = [p.register_hook(noisy) for p in self.classifier.parameters() if p.requires_grad and eta]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
-
-    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        return self.logits(inputs, encoded)

@@ -9,7 +9,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional as F
 
 from negreplay.data.data import View
-from negreplay.learners.penalties import Penalty, quadratic
+from negreplay.learners.penalties import Buffers, Penalty, like, quadratic
 from negreplay.nets.classifier import Classifier
 from negreplay.recipe import EWCRecipe
 
@@ -35,16 +35,17 @@ class EWC(Penalty):
         Schwarz et al., Progress & Compress, 2018, Section 3.2 (online EWC).
     """
 
+    holds: Tensor
+
     def __init__(self, weights: Iterable[nn.Parameter], recipe: EWCRecipe, rng: torch.Generator) -> None:
         super().__init__()
         self.recipe, self.rng = recipe, rng
         self.protected = list(weights)
-        self.total = nn.ParameterList([nn.Parameter(torch.zeros_like(w), requires_grad=False) for w in self.protected])
-        self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
-        self.holds = False
+        self.total, self.anchor = Buffers(like(self.protected)), Buffers(w.clone() for w in self.protected)
+        self.register_buffer("holds", torch.tensor(False), persistent=False)
 
     def start(self) -> None:
-        self.holds = any(total.any() for total in self.total)
+        self.holds.fill_(any(total.any() for total in self.total))
 
     def loss(self) -> Tensor | float:
         if not self.holds:

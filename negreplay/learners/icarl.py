@@ -52,7 +52,7 @@ class ICaRL(Learner):
             return each.sum(dim=1).mean()
 
         memory = self.begin(experience)
-        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
         yield from self.end(experience, memory)  # Algorithms 4 and 5
         self._find_means()
 

@@ -48,7 +48,7 @@ class IL2M(Learner):
             return head.losses(self.classifier(batch), batch.labels, batch.replayed).mean()
 
         old, memory = head.seen.clone(), self.begin(experience)
-        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
         yield from self.end(experience, memory)
         self._remember(experience, head.seen & ~old)
 

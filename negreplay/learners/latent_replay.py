@@ -8,13 +8,12 @@ plain   none        any                          naive (Appendix C)
 
 from collections.abc import Iterator
 
-from jaxtyping import Float
 from torch import Tensor
 
 from negreplay.learners.learner import Learner, Parts, weighted
 from negreplay.learners.penalties import Penalty
 from negreplay.optimize import Step, blocked
-from negreplay.patterns import Batch, Memory
+from negreplay.patterns import Batch, Memory, counts_of
 from negreplay.recipe import Front, Mode, Weighting
 from negreplay.streams.stream import Experience
 
@@ -30,7 +29,7 @@ class LatentReplay(Learner):
         """One turn of Algorithm 2's loop; the numbers are its lines."""
         memory = self.source.recall()  # 6-12
         counts = experience.counts.to(self.device.name)
-        replayed = memory.counts(len(counts)).to(self.device.name)
+        replayed = counts_of(memory, len(counts)).to(self.device.name)
         head = self.classifier.head
         head.reset(counts, replayed)  # 14
         with blocked(self.source):  # 15-16
@@ -53,10 +52,7 @@ class LatentReplay(Learner):
             return weighted(losses, batch.replayed, share) + self.penalty.loss()
 
         self.penalty.start()
-        for step in self.fit(loss, experience.data, memory, self.phase, experience.index):
+        for step in self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index):
             self.penalty.integrate()
             yield step
         self.penalty.finish(self.classifier, experience.data)
-
-    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        return self.logits(inputs, encoded)

@@ -2,8 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from itertools import chain, islice, repeat
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -14,8 +13,8 @@ from negreplay.data.data import View
 from negreplay.devices import Device
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.renorm import begin_renorm
-from negreplay.optimize import Moments, Step, blocked, make_optimizer, make_schedule, optimize
-from negreplay.patterns import Batch, Loader, Memory, mix, steps_per_epoch
+from negreplay.optimize import Batches, Descent, Moments, Step, blocked, descend, descent_of
+from negreplay.patterns import Batch, Loader, Memory, Mixture, counts_of
 from negreplay.recipe import PhaseRecipe, Recipe
 from negreplay.replay.exemplars import AT_ONCE, Exemplars
 from negreplay.replay.source import ReplaySource
@@ -45,9 +44,9 @@ class Learner(nn.Module, ABC):
     def learn(self, experience: Experience) -> Iterator[Step]:
         """Learns one experience, step by step."""
 
-    @abstractmethod
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         """Scores of images (or of latents, where `encoded`); minus infinity for classes never seen."""
+        return self.logits(inputs, encoded)
 
     @property
     def phase(self) -> PhaseRecipe:
@@ -72,67 +71,42 @@ class Learner(nn.Module, ABC):
         """What is recalled for an experience; the head is made ready for it."""
         memory = self.source.recall()
         counts = experience.counts.to(self.device.name)
-        self.classifier.head.reset(counts, memory.counts(len(counts)).to(self.device.name))
+        self.classifier.head.reset(counts, counts_of(memory, len(counts)).to(self.device.name))
         return memory
 
     def end(self, experience: Experience, memory: Memory) -> Iterator[Step]:
         """The head keeps what it has learned, and the source takes in the experience."""
         counts = experience.counts.to(self.device.name)
-        self.classifier.head.consolidate(counts, memory.counts(len(counts)).to(self.device.name))
+        self.classifier.head.consolidate(counts, counts_of(memory, len(counts)).to(self.device.name))
         with blocked(self.classifier):
             yield from self.source.absorb(self.classifier, experience, memory)
 
-    def fit(
-        self, loss: Callable[[Batch], Tensor], data: Loader, memory: Memory, phase: PhaseRecipe, index: int
-    ) -> Iterator[Step]:
-        """Trains the classifier for a phase on current patterns, which replayed ones join."""
-        minibatch, replayed = self._minibatch(memory), self.recipe.replay.per_minibatch
-        epochs = (mix(data, memory, minibatch, replayed, self.rng) for _ in repeat(None))
-        endless, epoch = chain.from_iterable(epochs), self.steps(data, memory)
-        self.classifier.train()
-        yield from self.descend(loss, endless, epoch, phase, index, self.moments)
+    def mixture(self, data: Loader, memory: Memory) -> Mixture:
+        """Minibatches of current patterns, which replayed ones join as the recipe says."""
+        replay, minibatch = self.recipe.replay, self.recipe.optimizer.minibatch
+        if replay.beside and len(memory.labels):
+            minibatch += replay.per_minibatch or 0
+        return Mixture(data, memory, minibatch, replay.per_minibatch)
 
-    def descend(
-        self,
-        loss: Callable[[Batch], Tensor],
-        endless: Iterator[Batch],
-        epoch: int,
-        phase: PhaseRecipe,
-        index: int,
-        moments: Moments | None,
-        generator: nn.Module | None = None,
-    ) -> Iterator[Step]:
-        """Takes the steps of a phase with the classifier, or with a `generator`, at the rate of the head.
+    def fit(self, loss: Callable[[Batch], Tensor], batches: Batches, phase: PhaseRecipe, index: int) -> Iterator[Step]:
+        """Trains the classifier for a phase.
 
         Args:
             loss: of a minibatch.
-            endless: minibatches, epoch after epoch.
-            epoch: minibatches in an epoch.
-            phase: how it is learned.
-            index: of the experience.
-            moments: those of what learns, where they outlive experiences.
-            generator: learns in place of the classifier.
+            batches: where minibatches come from.
+            phase: how long, and at which rates.
+            index: of the experience, from 0.
         """
-        total = phase.iterations or (phase.epochs or 0) * epoch
-        begin_renorm(self.classifier, first=not self.classifier.head.seen.any())
-        features = (self.classifier.front, self.classifier.back)
-        with blocked(*features if phase.lr_features == 0 else ()):
-            learning, head = generator or self.classifier, generator or self.classifier.head
-            optimizer = make_optimizer(learning, head, phase, self.recipe.optimizer, index)
-            schedule = make_schedule(optimizer, phase, epoch)
-            with moments.within(optimizer) if moments else nullcontext():
-                name = "generator" if generator else "classifier"
-                yield from optimize(name, loss, islice(endless, total), total, optimizer, self.device, schedule)
+        classifier = self.classifier.train()
+        begin_renorm(classifier, first=not classifier.head.seen.any())
+        with blocked(*(classifier.front, classifier.back) if phase.lr_features == 0 else ()):
+            yield from descend(self.descent(phase, index, batches.steps), loss, batches, self.device, self.rng)
 
-    def steps(self, data: Loader, memory: Memory) -> int:
-        """Minibatches in an epoch."""
-        return steps_per_epoch(len(data), len(memory.y), self._minibatch(memory), self.recipe.replay.per_minibatch)
-
-    def _minibatch(self, memory: Memory) -> int:
-        """Patterns in a minibatch, replayed ones included."""
-        replay = self.recipe.replay
-        beside = replay.per_minibatch if replay.beside and len(memory.y) else None
-        return self.recipe.optimizer.minibatch + (beside or 0)
+    def descent(self, phase: PhaseRecipe, index: int, steps: int) -> Descent:
+        """How the classifier descends in a phase (see `descent_of`)."""
+        classifier, optimizer = self.classifier, self.recipe.optimizer
+        descent = descent_of(classifier, classifier.head, phase, optimizer, index, steps)
+        return replace(descent, moments=self.moments)
 
     @torch.no_grad()
     def features(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n f"]:

@@ -7,7 +7,6 @@ References:
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,7 +55,7 @@ class LUCIR(Learner):
             return classified + spec.strength * ratio**0.5 * forgotten + ranked  # Equation 9
 
         memory = self.begin(experience)
-        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
         yield from self.end(experience, memory)
 
     def _ranking(self, cosines: Tensor, labels: Tensor, old: Tensor, new: Tensor) -> Tensor:
@@ -77,6 +76,3 @@ class LUCIR(Learner):
             if not old[c]:
                 features = self.features_of(experience.data.of(c))
                 head.weight[c] = F.normalize(F.normalize(features, dim=1).mean(dim=0), dim=0) * length
-
-    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        return self.logits(inputs, encoded)

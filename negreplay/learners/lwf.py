@@ -6,7 +6,6 @@ References:
 
 from collections.abc import Iterator
 
-from jaxtyping import Float
 from torch import Tensor
 
 from negreplay.learners.distillation import distillation, frozen, teacher_logits
@@ -55,8 +54,5 @@ class LwF(Learner):
             return total
 
         memory = self.begin(experience)
-        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
         yield from self.end(experience, memory)
-
-    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        return self.logits(inputs, encoded)

@@ -58,11 +58,8 @@ class LwM(Learner):
             return classified + spec.strength * distilled + spec.attention * moved
 
         memory = self.begin(experience)
-        yield from self.fit(loss, experience.data, memory, self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
         yield from self.end(experience, memory)
-
-    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        return self.logits(inputs, encoded)
 
 
 def with_maps(

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -51,6 +51,37 @@ def quadratic(weights: Iterable[Tensor], importances: Iterable[Tensor], anchors:
     return sum(_Quadratic.apply(*each) for each in zip(weights, importances, anchors, strict=True))
 
 
+class Buffers(nn.Module):
+    """A list of tensors that are state and never learn.
+
+    Those that are `kept` from one experience to the next are in the `state_dict`; others live between two steps only.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor], kept: bool = True) -> None:
+        super().__init__()
+        for i, tensor in enumerate(tensors):
+            self.register_buffer(str(i), tensor.detach(), persistent=kept)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.buffers())
+
+    @torch.no_grad()
+    def fill(self, values: Iterable[Tensor]) -> None:
+        """Gives each tensor new values."""
+        for tensor, value in zip(self, values, strict=True):
+            tensor.copy_(value)
+
+    def clear(self) -> None:
+        """Makes all values zero."""
+        for tensor in self:
+            tensor.zero_()
+
+
+def like(weights: Iterable[Tensor]) -> list[Tensor]:
+    """Zeros in the shapes of some weights."""
+    return [torch.zeros_like(w) for w in weights]
+
+
 class NoPenalty(Penalty):
     """Nothing is held back (AR1free)."""
 
@@ -83,23 +114,22 @@ class SynapticIntelligence(Penalty):
         Maltoni & Lomonaco, Continuous Learning in Single-Incremental-Task Scenarios, 2019 (AR1).
     """
 
+    holds: Tensor
+
     def __init__(self, weights: Iterable[nn.Parameter], recipe: SynapticIntelligenceRecipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.protected = list(weights)
-        flat = [torch.zeros_like(w) for w in self.protected]
-        self.total = nn.ParameterList([nn.Parameter(t.clone(), requires_grad=False) for t in flat])
-        self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
-        self.path: list[Tensor] = []
-        self.before: list[Tensor] = []
-        self.held: list[Tensor] = []
+        self.total, self.anchor = Buffers(like(self.protected)), Buffers(w.clone() for w in self.protected)
+        self.path, self.before, self.present = (Buffers(like(self.protected), kept=False) for _ in range(3))
+        self.register_buffer("holds", torch.tensor(False), persistent=False)
 
     def start(self) -> None:
-        self.held = self.importance() if any(total.any() for total in self.total) else []
-        self.path = [torch.zeros_like(w) for w in self.protected]
-        self.before = [w.detach().clone() for w in self.protected]
-        for anchor, weight in zip(self.anchor, self.protected, strict=True):
-            anchor.copy_(weight.detach())
+        self.holds.fill_(any(total.any() for total in self.total))
+        self.present.fill(self.importance())
+        self.path.clear()
+        self.before.fill(self.protected)
+        self.anchor.fill(self.protected)
 
     def importance(self) -> list[Tensor]:
         """F of each protected weight: the negated sum of the path integrals so far, clipped from above."""
@@ -107,9 +137,9 @@ class SynapticIntelligence(Penalty):
         return [(-total).clamp(max=clip) for total in self.total]
 
     def loss(self) -> Tensor | float:
-        if not self.held:
+        if not self.holds:
             return 0.0
-        return self.recipe.strength * quadratic(self.protected, self.held, self.anchor)
+        return self.recipe.strength * quadratic(self.protected, self.present, self.anchor)
 
     @torch.no_grad()
     def integrate(self) -> None:
@@ -122,4 +152,3 @@ class SynapticIntelligence(Penalty):
     def finish(self, classifier: Classifier, data: View) -> None:
         for total, path, anchor, weight in zip(self.total, self.path, self.anchor, self.protected, strict=True):
             total += self.recipe.multiplier * path / ((weight - anchor).square() + self.recipe.damping)
-        self.path, self.before, self.held = [], [], []

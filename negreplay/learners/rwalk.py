@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from negreplay.data.data import View
-from negreplay.learners.penalties import Penalty, quadratic
+from negreplay.learners.penalties import Buffers, Penalty, like, quadratic
 from negreplay.nets.classifier import Classifier
 from negreplay.recipe import RWalkRecipe
 
@@ -33,41 +33,38 @@ class RWalk(Penalty):
         Chaudhry et al., Riemannian Walk for Incremental Learning: Understanding Forgetting and Intransigence, 2018.
     """
 
+    experiences: Tensor
+    steps: Tensor
+
     def __init__(self, weights: Iterable[nn.Parameter], recipe: RWalkRecipe) -> None:
         super().__init__()
         self.recipe = recipe
         self.protected = list(weights)
-        self.fisher, self.score, self.held = (self._zeros() for _ in range(3))
-        self.anchor = nn.ParameterList([nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.protected])
+        self.fisher, self.score, self.importance = (Buffers(like(self.protected)) for _ in range(3))
+        self.anchor = Buffers(w.clone() for w in self.protected)
         self.register_buffer("experiences", torch.tensor(0))
-        self.gain: list[Tensor] = []
-        self.gathered: list[Tensor] = []
-        self.before: list[Tensor] = []
-        self.stretch: list[Tensor] = []
-        self.steps = 0
-
-    experiences: Tensor
-
-    def _zeros(self) -> nn.ParameterList:
-        return nn.ParameterList([nn.Parameter(torch.zeros_like(w), requires_grad=False) for w in self.protected])
+        self.gain, self.gathered, self.before, self.stretch = (
+            Buffers(like(self.protected), kept=False) for _ in range(4)
+        )
+        self.register_buffer("steps", torch.tensor(0), persistent=False)
 
     def start(self) -> None:
-        self.gain = [torch.zeros_like(w) for w in self.protected]
-        self.gathered = [torch.zeros_like(w) for w in self.protected]
-        self.before = [w.detach().clone() for w in self.protected]
-        self.stretch = [w.detach().clone() for w in self.protected]
-        self.steps = 0
+        self.gain.clear()
+        self.gathered.clear()
+        self.before.fill(self.protected)
+        self.stretch.fill(self.protected)
+        self.steps.zero_()
 
     def loss(self) -> Tensor | float:
         if not self.experiences:
             return 0.0
-        return 2 * self.recipe.strength * quadratic(self.protected, self.held, self.anchor)
+        return 2 * self.recipe.strength * quadratic(self.protected, self.importance, self.anchor)
 
     @torch.no_grad()
     def integrate(self) -> None:
         self.steps += 1
         alpha = self.recipe.decay
-        every = zip(self.protected, self.before, self.gain, self.fisher, self.held, self.anchor, strict=True)
+        every = zip(self.protected, self.before, self.gain, self.fisher, self.importance, self.anchor, strict=True)
         for weight, before, gain, fisher, held, anchor in every:
             if weight.grad is not None:
                 gradient = weight.grad - 2 * self.recipe.strength * held * (before - anchor)
@@ -91,13 +88,12 @@ class RWalk(Penalty):
         for score, gathered, anchor, weight in zip(self.score, self.gathered, self.anchor, self.protected, strict=True):
             score.copy_((score + gathered) / 2 if self.experiences else gathered)
             anchor.copy_(weight)
-        for held, fisher, score in zip(self.held, _scaled(self.fisher), _scaled(self.score), strict=True):
+        for held, fisher, score in zip(self.importance, _scaled(self.fisher), _scaled(self.score), strict=True):
             held.copy_(fisher + score)
         self.experiences += 1
-        self.gain, self.gathered, self.before, self.stretch = [], [], [], []
 
 
-def _scaled(values: nn.ParameterList) -> list[Tensor]:
+def _scaled(values: Buffers) -> list[Tensor]:
     """To [0, 1], over all of them."""
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     return [(v - low) / (high - low + 1e-32) for v in values]

@@ -1,7 +1,7 @@
 """Exemplars: original patterns kept class by class, equally many of each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from negreplay.data.data import DRAWS, Data, Tensors
+from negreplay.data.data import Data, Tensors
 from negreplay.data.images import Pixels
 from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
@@ -20,24 +20,6 @@ from negreplay.streams.stream import Experience
 
 AT_ONCE = 250
 """Patterns whose features are computed in one forward pass."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A data set as a memory: images are varied each time they are taken, as those of the experience are."""
-
-    data: Data
-
-    @property
-    def y(self) -> Int[Tensor, " n"]:
-        return self.data.labels
-
-    def counts(self, classes: int) -> Int[Tensor, " classes"]:
-        return torch.bincount(self.y, minlength=classes)
-
-    def take(self, rows: Int[Tensor, " k"], rng: torch.Generator) -> Float[Tensor, "k *shape"]:
-        draws = torch.randint(DRAWS, (len(rows),), generator=rng) if self.data.augmented else None
-        return self.data.read(rows, draws)
 
 
 class Exemplars(ReplaySource):
@@ -83,7 +65,7 @@ class Exemplars(ReplaySource):
         self.register_buffer("past", torch.zeros(classes, dtype=torch.long))
 
     def recall(self) -> Memory:
-        return Kept(self.data())
+        return self.data()
 
     def data(self, augmented: bool = True) -> Data:
         """What is kept, as a data set; images come varied unless they are read without draws."""
@@ -114,7 +96,7 @@ class Exemplars(ReplaySource):
         self.x[: len(y)], self.y[: len(y)] = x, y
         self.filled.fill_(len(y))
         self.past.copy_(past)
-        return iter(())
+        yield from ()
 
     def packed(self, x: Float[Tensor, "n *shape"]) -> Tensor:
         """Patterns as they are kept: images as bytes, latents as they are."""

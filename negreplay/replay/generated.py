@@ -1,7 +1,6 @@
 """Generated data: a VAE trained from experience to experience on data and on its own memory (PR-GD, NR-GD)."""
 
 from collections.abc import Iterator
-from itertools import chain, islice, repeat
 
 import torch
 from torch import Tensor
@@ -9,9 +8,9 @@ from torch import Tensor
 from negreplay.devices import Device
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator, generator_loss
-from negreplay.optimize import Step, equation_16, optimize
-from negreplay.patterns import Batch, Memory, Patterns, mix, nothing, steps_per_epoch
-from negreplay.recipe import GeneratorRecipe
+from negreplay.optimize import Descent, Step, descend, equation_16
+from negreplay.patterns import Batch, Memory, Mixture, Patterns, nothing
+from negreplay.recipe import GeneratorRecipe, OptimizerRecipe
 from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
@@ -48,7 +47,6 @@ class Generated(ReplaySource):
 
     def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         recipe, rng = self.recipe, self.rng
-        total = self._iterations(len(experience.data), len(memory.y))
 
         def loss(batch: Batch) -> Tensor:
             with torch.no_grad():
@@ -57,19 +55,24 @@ class Generated(ReplaySource):
             logits = classifier.decide(made.latents) if recipe.eta else None
             return generator_loss(latents, made, logits, batch.labels, recipe.beta, recipe.eta)
 
-        epochs = (mix(experience.data, memory, recipe.minibatch, recipe.per_minibatch, rng) for _ in repeat(None))
-        batches = islice(chain.from_iterable(epochs), total)
-        make = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
+        mixture = Mixture(experience.data, memory, recipe.minibatch, recipe.per_minibatch)
         rate = recipe.lr * equation_16(experience.index, recipe.floor)
-        optimizer = make(self.generator.parameters(), rate, fused=True)
+        momentum = 0.9 if recipe.optimizer == "adam" else 0.0
+        descent = Descent(
+            part="generator",
+            groups=((list(self.generator.parameters()), rate),),
+            optimizer=OptimizerRecipe(recipe.optimizer, recipe.minibatch, momentum, weight_decay=0.0),
+            total=self._iterations(mixture.steps),
+        )
         self.generator.train()
-        yield from optimize("generator", loss, batches, total, optimizer, self.device)
+        yield from descend(descent, loss, mixture, self.device, rng)
         self.seen |= experience.counts > 0
 
-    def _iterations(self, current: int, memory: int) -> int:
+    def _iterations(self, steps: int) -> int:
+        """Minibatches of this experience, of which an epoch has so many."""
         recipe = self.recipe
         if recipe.epochs is not None:
-            return recipe.epochs * steps_per_epoch(current, memory, recipe.minibatch, recipe.per_minibatch)
+            return recipe.epochs * steps
         first = not self.seen.any()
         count = recipe.first_iterations if first else recipe.iterations
         assert count is not None, "GeneratorRecipe counts either epochs or iterations"

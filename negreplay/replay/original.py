@@ -50,7 +50,7 @@ class Original(ReplaySource):
             self.x[places] = classifier.encode(found, data.encoded).cpu()
             self.y[places] = data.data.labels[rows]
         self.filled += len(free)
-        return iter(())
+        yield from ()
 
     def _share(self, size: int) -> int:
         """R / i, rounded up or down at random so that no experience is left out however many there are.

@@ -44,4 +44,4 @@ class Random(ReplaySource):
             rank = max(1, round(0.9 * latents.numel()))
             self.high.copy_(latents.flatten().kthvalue(rank).values)
         self.seen |= experience.counts > 0
-        return iter(())
+        yield from ()

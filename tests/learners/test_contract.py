@@ -148,3 +148,28 @@ def test_every_learner_is_here():
     kinds = {recipe.learner.kind for recipe in SYSTEMS.values()}
     classes = {cls.__module__ for cls in Learner.__subclasses__() if cls.__module__.startswith("negreplay.")}
     assert len(kinds) == len(classes)
+
+
+def attributes(learner: Learner) -> dict[str, Any]:
+    """All that the modules of a learner hold beside parameters, buffers and modules, tensors as what they hold now."""
+    known = {id(tensor) for tensor in (*learner.parameters(), *learner.buffers())}
+    found: dict[str, Any] = {}
+    for place, module in learner.named_modules():
+        for name, value in vars(module).items():
+            for i, item in enumerate(value if isinstance(value, list | tuple) else [value]):
+                if isinstance(item, Tensor) and id(item) not in known:
+                    found[f"{place}.{name}.{i}"] = item.tolist()
+                elif isinstance(item, bool | int | float) and name != "training":
+                    found[f"{place}.{name}.{i}"] = item
+    return found
+
+
+@EVERY_SYSTEM
+def test_all_state_that_lives_between_two_steps_is_a_buffer(system, new_classes):
+    learner = build_any(SYSTEMS[system])
+    learn(learner, new_classes[0])
+    before = None
+    for _ in learner.learn(new_classes[1]):
+        now = attributes(learner)
+        assert before is None or now == before
+        before = now

@@ -5,6 +5,7 @@ from arms import CLASSES, PR_OD, build, features_of, learn, replaying
 from states import state_of
 
 from negreplay.nets.heads import ConsolidatedHead
+from negreplay.patterns import counts_of
 from negreplay.recipe import Mode, Source
 
 
@@ -27,7 +28,7 @@ def test_positive_replay_changes_rows_of_replayed_classes(stream):
     head = learner.classifier.head
     assert isinstance(head, ConsolidatedHead)
     learn(learner, stream[0])
-    kept, counts = head.kept.clone(), learner.source.recall().counts(CLASSES)
+    kept, counts = head.kept.clone(), counts_of(learner.source.recall(), CLASSES)
     learn(learner, stream[1])
     assert counts[[0, 2]].min() > 0 and not torch.isclose(head.kept[[0, 2]], kept[[0, 2]]).any()
     assert torch.equal(head.past, stream[0].counts + counts + stream[1].counts)

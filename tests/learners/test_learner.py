@@ -52,7 +52,7 @@ def seen_by(learner: Learner) -> tuple[Callable[[Batch], Tensor], list[Batch]]:
 def fit(learner: Learner, phase: PhaseRecipe, recalled: int = 0, classes: tuple[int, ...] = (0, 2)) -> list[Batch]:
     loss, found = seen_by(learner)
     data = stream_of(list(classes))[0].data
-    list(learner.fit(loss, data, memory(recalled) if recalled else nothing(), phase, 0))
+    list(learner.fit(loss, learner.mixture(data, memory(recalled) if recalled else nothing()), phase, 0))
     return found
 
 
@@ -132,7 +132,8 @@ def test_features_that_do_not_learn_stay_as_they_are_and_learn_again_later():
 
 def test_features_learn_again_after_learning_was_stopped_in_the_middle():
     learner = system(classifier=CONV)
-    steps = learner.fit(seen_by(learner)[0], stream_of([0])[0].data, nothing(), PhaseRecipe(1, 0.0, 0.1), 0)
+    mixture = learner.mixture(stream_of([0])[0].data, nothing())
+    steps = learner.fit(seen_by(learner)[0], mixture, PhaseRecipe(1, 0.0, 0.1), 0)
     next(steps)
     assert not any(parameter.requires_grad for parameter in learner.classifier.back.parameters())
     del steps
@@ -149,7 +150,7 @@ def test_rates_of_features_and_head_fall_by_epochs():
         return sum((p.sum() for p in classifier.parameters()), torch.zeros(()))
 
     phase = PhaseRecipe(2, 0.5, 0.25, decay_every=1, decay=0.1)
-    list(learner.fit(loss, stream_of([0, 2])[0].data, nothing(), phase, 0))
+    list(learner.fit(loss, learner.mixture(stream_of([0, 2])[0].data, nothing()), phase, 0))
     steps = torch.tensor(found)[:-1] - torch.tensor(found)[1:]
     # Two steps an epoch; the last one of the second epoch is not looked at.
     assert torch.allclose(steps, torch.tensor([[0.5, 0.25], [0.5, 0.25], [0.05, 0.025]]), atol=1e-6)
@@ -164,14 +165,14 @@ def test_the_first_phase_is_for_the_first_experience_alone(stream):
 def test_an_experience_begins_with_what_is_recalled_and_ends_with_what_is_kept(stream):
     learner = system(HERDED)
     head = learner.classifier.head
-    assert len(learner.begin(stream[0]).y) == 0 and not head.seen.any()
+    assert len(learner.begin(stream[0]).labels) == 0 and not head.seen.any()
     assert head.get_buffer("current").tolist() == [True, False, True, False, False]
     list(learner.end(stream[0], nothing()))
     assert head.seen.tolist() == [True, False, True, False, False]
     recalled = learner.begin(stream[1])
-    assert recalled.y.tolist() == [0, 0, 2, 2] and head.seen.tolist() == [True, False, True, False, False]
+    assert recalled.labels.tolist() == [0, 0, 2, 2] and head.seen.tolist() == [True, False, True, False, False]
     list(learner.end(stream[1], recalled))
-    assert learner.source.recall().y.tolist() == [0, 0, 2, 2, 4, 4]
+    assert learner.source.recall().labels.tolist() == [0, 0, 2, 2, 4, 4]
 
 
 def test_kept_bytes_by_hand(stream):

@@ -7,6 +7,7 @@ from whole import linear
 
 from negreplay import recipe
 from negreplay.data.data import View
+from negreplay.learners.penalties import Buffers
 from negreplay.learners.rwalk import DAMPING, RWalk
 
 
@@ -37,7 +38,7 @@ def finish(penalty: RWalk) -> None:
     penalty.finish(linear(64, 5), View(images(), torch.arange(1)))
 
 
-def only(values: nn.ParameterList) -> list[float]:
+def only(values: Buffers) -> list[float]:
     (value,) = values
     return value.tolist()
 
@@ -112,8 +113,9 @@ def test_both_importances_are_scaled_over_all_weights_together():
         gathered.copy_(gathered.new_tensor(scores))
     finish(penalty)
     # F: 1, 1/4, 0. s, from 1 to 6: 0, 1, 4/5.
-    assert penalty.held[0].tolist() == pytest.approx([1.0, 1.25], rel=1e-12)
-    assert penalty.held[1].tolist() == pytest.approx([0.8], rel=1e-12)
+    first, second = penalty.importance
+    assert first.tolist() == pytest.approx([1.0, 1.25], rel=1e-12)
+    assert second.tolist() == pytest.approx([0.8], rel=1e-12)
 
 
 def test_the_loss_is_the_strength_times_importance_times_the_square_of_the_way():
@@ -158,7 +160,7 @@ def test_a_weight_without_a_gradient_has_no_importance():
         one -= 0.5
     penalty.integrate()
     finish(penalty)
-    assert [value.tolist() for value in penalty.held] == [[2.0], [0.0]]
+    assert [value.tolist() for value in penalty.importance] == [[2.0], [0.0]]
 
 
 def test_in_a_learner_the_weights_that_matter_move_less():
@@ -169,7 +171,7 @@ def test_in_a_learner_the_weights_that_matter_move_less():
         learn(learner, stream[0])
         penalty = learner.penalty
         assert isinstance(penalty, RWalk)
-        before = [(h.clone(), a.clone()) for h, a in zip(penalty.held, penalty.anchor, strict=True)]
+        before = [(h.clone(), a.clone()) for h, a in zip(penalty.importance, penalty.anchor, strict=True)]
         learn(learner, stream[1])
         moves = zip(before, penalty.protected, strict=True)
         way[strength] = sum((h * (w - a).square()).sum().item() for (h, a), w in moves)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from negreplay.nets.cosine import CosineHead
 from negreplay.optimize import make_optimizer
-from negreplay.recipe import OptimizerRecipe, PhaseRecipe
+from negreplay.recipe import OptimizerRecipe
 
 NONE = torch.zeros(5, dtype=torch.long)
 
@@ -92,7 +92,7 @@ def test_rows_of_old_classes_do_not_learn():
 def test_rows_of_old_classes_keep_their_direction_through_real_steps(kind):
     head, rng = begun(), torch.Generator().manual_seed(1)
     before = head.rows.detach().clone()
-    optimizer = make_optimizer(head, head, PhaseRecipe(1, 0.0, 0.05), OptimizerRecipe(kind), 1)
+    optimizer = make_optimizer(OptimizerRecipe(kind), (head.parameters(), 0.05))
     for _ in range(20):
         x, labels = torch.rand(8, 3, generator=rng), torch.randint(2, (8,), generator=rng) * 2 + 1
         optimizer.zero_grad()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from negreplay.nets.heads import ConsolidatedHead, Head, PlainHead
 from negreplay.optimize import make_optimizer
-from negreplay.recipe import Mean, Mode, OptimizerRecipe, PhaseRecipe
+from negreplay.recipe import Mean, Mode, OptimizerRecipe
 
 
 def learn(head: Head, counts: Tensor, replayed: Tensor, steps: int = 5, seed: int = 0) -> list[Tensor]:
@@ -17,7 +17,7 @@ def learn(head: Head, counts: Tensor, replayed: Tensor, steps: int = 5, seed: in
     labels = torch.cat([torch.arange(len(n)).repeat_interleave(n) for n in (counts, replayed)])
     origin = torch.arange(len(labels)) >= int(counts.sum())
     features = next(iter(head.parameters())).shape[1]
-    optimizer = make_optimizer(head, head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe(), 0)
+    optimizer = make_optimizer(OptimizerRecipe(), (head.parameters(), 0.5))
     for _ in range(steps):
         x = torch.rand(len(labels), features, generator=rng)
         optimizer.zero_grad()
@@ -113,7 +113,7 @@ def test_weight_decay_leaves_the_kept_rows_of_negative_replay_alone():
     before = head.kept.clone()
     counts, replayed = torch.tensor([0, 0, 6, 0, 0]), torch.tensor([3, 2, 0, 0, 0])
     head.reset(counts, replayed)
-    optimizer = make_optimizer(head, head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe(weight_decay=0.1), 0)
+    optimizer = make_optimizer(OptimizerRecipe(weight_decay=0.1), (head.parameters(), 0.5))
     head.losses(head(torch.rand(6, 3)), torch.full((6,), 2), torch.zeros(6, dtype=torch.bool)).mean().backward()
     optimizer.step()
     assert not torch.isclose(head.weight[:2], before[:2]).any()

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from negreplay.nets.heads import PlainHead, block_replayed
 from negreplay.optimize import make_optimizer
-from negreplay.recipe import Mode, OptimizerRecipe, PhaseRecipe
+from negreplay.recipe import Mode, OptimizerRecipe
 
 
 def masked_by_hand(
@@ -92,7 +92,7 @@ def test_weight_decay_shrinks_the_rows_that_replayed_patterns_cannot_reach():
     head, (x, labels, replayed, counts) = plain(Mode.NEGATIVE), a_minibatch()
     before = head.linear.weight.detach().clone()
     head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
-    optimizer = make_optimizer(head, head, PhaseRecipe(1, 0.0, 0.5), OptimizerRecipe(weight_decay=0.1), 0)
+    optimizer = make_optimizer(OptimizerRecipe(weight_decay=0.1), (head.parameters(), 0.5))
     head.losses(head(x[replayed]), labels[replayed], replayed[replayed]).mean().backward()
     optimizer.step()
     past = torch.tensor([0, 1, 4])

@@ -8,7 +8,7 @@ from negreplay.devices import Device
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator
 from negreplay.optimize import Step, blocked
-from negreplay.patterns import Memory, Patterns
+from negreplay.patterns import Memory, Patterns, drawn
 from negreplay.recipe import Choice, GeneratorRecipe
 from negreplay.replay.exemplars import Exemplars
 from negreplay.replay.generated import Generated
@@ -68,8 +68,8 @@ def experiences(classifier: Classifier, encoded: bool = True, each: int = 5) -> 
 def recalled(source: ReplaySource) -> Patterns:
     """All that is recalled, as it is when it is taken."""
     memory = source.recall()
-    rows = torch.arange(len(memory.y))
-    return memory if isinstance(memory, Patterns) else Patterns(memory.take(rows, seeded()), memory.y)
+    order = drawn(torch.arange(len(memory.labels)), memory.augmented, seeded())
+    return Patterns(memory.read(*order), memory.labels)
 
 
 def absorb(source: ReplaySource, classifier: Classifier, experience, memory: Memory | None = None) -> list[Step]:

@@ -12,6 +12,7 @@ from negreplay.data.digits import load_digits
 from negreplay.data.images import Pixels
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
+from negreplay.patterns import Memory, counts_of, drawn
 from negreplay.recipe import Augment, Choice, ImageRecipe, Mode
 from negreplay.replay.exemplars import Exemplars, herding, kept_images
 from negreplay.streams.stream import Experience, Stream
@@ -46,6 +47,11 @@ ORDER = torch.tensor([0, 2, 4, 1, 3, 5])
 ALL = torch.arange(COUNT)
 
 
+def taken(memory: Memory, rng: torch.Generator) -> Tensor:
+    """All that a memory holds, as an epoch would take it."""
+    return memory.read(*drawn(ALL, memory.augmented, rng))
+
+
 @CHANNELS
 def test_images_are_kept_as_bytes_without_loss(channels):
     pixels = np.arange(6 * 256 * channels).reshape(6, 16, 16, channels) % 256  # all 256 levels
@@ -53,8 +59,8 @@ def test_images_are_kept_as_bytes_without_loss(channels):
     source = taken_in(data, ImageRecipe())
     assert source.x.dtype == torch.uint8 and source.x.nbytes == 6 * 256 * channels
     memory = source.recall()
-    assert memory.y.tolist() == [0, 0, 0, 1, 1, 1] and memory.counts(3).tolist() == [3, 3, 0]
-    assert torch.equal(memory.take(ALL, seeded()), data.read(ORDER))
+    assert memory.labels.tolist() == [0, 0, 0, 1, 1, 1] and counts_of(memory, 3).tolist() == [3, 3, 0]
+    assert torch.equal(taken(memory, seeded()), data.read(ORDER))
 
 
 def test_latents_are_kept_as_the_numbers_that_they_are():
@@ -64,7 +70,7 @@ def test_latents_are_kept_as_the_numbers_that_they_are():
     assert data.encoded and not data.augmented and len(data.labels) == 0
     absorb(source, classifier(x[0]), experience(Tensors(x, ALL % 2, ("a", "b"), "latents", encoded=True)))
     assert source.x.dtype == torch.float32
-    assert torch.equal(source.recall().take(ALL, seeded()), x[ORDER])
+    assert torch.equal(taken(source.recall(), seeded()), x[ORDER])
 
 
 @CHANNELS
@@ -98,16 +104,16 @@ def test_exemplars_vary_each_time_they_are_taken_but_not_when_they_are_read_plai
     data = images(recipe)
     source, rng = taken_in(data, recipe), seeded(3)
     memory, plain = source.recall(), data.read(ORDER)
-    one, other = memory.take(ALL, rng), memory.take(ALL, rng)
+    one, other = taken(memory, rng), taken(memory, rng)
     assert not torch.equal(one, other) and not torch.equal(one, plain)
-    assert torch.equal(memory.take(ALL, seeded(3)), one), "all draws come from the given generator"
+    assert torch.equal(taken(memory, seeded(3)), one), "all draws come from the given generator"
     for augmented in (True, False):
         assert torch.equal(source.data(augmented).read(ALL), plain)
     # Even a loader that shuffles does not vary what is asked for as it is.
     still, moving = (View(source.data(augmented), ALL) for augmented in (False, True))
     order = torch.randperm(COUNT, generator=seeded(4))
     (batch,) = still.batches(COUNT, seeded(4))
-    assert torch.equal(batch.x, plain[order]) and torch.equal(batch.y, memory.y[order])
+    assert torch.equal(batch.x, plain[order]) and torch.equal(batch.y, memory.labels[order])
     (varied,) = moving.batches(COUNT, seeded(4))
     assert not torch.equal(varied.x, plain[order])
 
@@ -115,7 +121,7 @@ def test_exemplars_vary_each_time_they_are_taken_but_not_when_they_are_read_plai
 def test_where_nothing_varies_nothing_is_drawn():
     rng = seeded()
     before = rng.get_state()
-    taken_in(images(ImageRecipe()), ImageRecipe()).recall().take(ALL, rng)
+    taken(taken_in(images(ImageRecipe()), ImageRecipe()).recall(), rng)
     assert torch.equal(rng.get_state(), before)
 
 
@@ -134,7 +140,7 @@ def test_images_and_how_they_vary_come_back_from_a_state():
     twin = taken_in(images(recipe, seed=1), recipe)
     assert not same(state_of(twin), state_of(source))
     twin.load_state_dict(state_of(source))
-    assert torch.equal(twin.recall().take(ALL, seeded(5)), source.recall().take(ALL, seeded(5)))
+    assert torch.equal(taken(twin.recall(), seeded(5)), taken(source.recall(), seeded(5)))
     more = images(recipe, seed=2)
     for one in (source, twin):
         one.choice, one.rng = Choice.RANDOM, seeded(6)

@@ -6,7 +6,7 @@ from sources import CLASSES, CPU, LATENT, MEMORY, SPEC, absorb, experiences, mak
 from states import state_of
 
 from negreplay.nets.generator import Generator
-from negreplay.patterns import Patterns
+from negreplay.patterns import Patterns, counts_of
 from negreplay.recipe import GeneratorRecipe
 from negreplay.replay.generated import Generated
 
@@ -43,7 +43,7 @@ def test_a_generated_pattern_may_carry_a_current_class_seen_before(classifier):
         absorb(source, classifier, experience)
     # What is recalled for the third experience, which brings class 0 again.
     assert stream[2].classes == (0,)
-    assert source.recall().counts(CLASSES)[0] > 0
+    assert counts_of(source.recall(), CLASSES)[0] > 0
 
 
 def test_recalled_is_what_the_decoder_makes_of_normal_noise(classifier):

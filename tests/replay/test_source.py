@@ -18,7 +18,7 @@ from sources import (
 )
 from states import same, state_of
 
-from negreplay.patterns import Patterns, nothing
+from negreplay.patterns import Patterns, counts_of, nothing
 from negreplay.streams.stream import Stream
 
 
@@ -26,7 +26,7 @@ from negreplay.streams.stream import Stream
 def test_nothing_is_recalled_before_the_first_experience(kind):
     memory = recalled(make(kind, seeded()))
     assert len(memory.x) == len(memory.y) == 0
-    assert memory.counts(CLASSES).tolist() == [0] * CLASSES
+    assert counts_of(memory, CLASSES).tolist() == [0] * CLASSES
 
 
 @with_images(NAMES[1:])
@@ -169,5 +169,5 @@ def test_labels_are_uniform_over_the_classes_seen_and_drawn_anew(kind, classifie
     one, other = recalled(source), recalled(source)
     assert not torch.equal(one.y, other.y) and not torch.equal(one.x, other.x)
     # 3000 / 4 = 750 of each of the classes 0, 1, 3 and 4, give or take 5 sqrt(3000 * 1/4 * 3/4) = 119.
-    for c, count in enumerate(one.counts(CLASSES).tolist()):
+    for c, count in enumerate(counts_of(one, CLASSES).tolist()):
         assert abs(count - (750 if c in (0, 1, 3, 4) else 0)) < 119
