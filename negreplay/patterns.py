@@ -140,8 +140,9 @@ def share_of(current: int, memory: int, minibatch: int, replay: int | None = Non
 class Mixture:
     """Current patterns, each once an epoch in minibatches of nearly equal size, joined by replayed ones.
 
-    In proportion (`replay` None) the memory is swept once an epoch too. A given `replay` takes that many for every
-    minibatch from the shuffled memory, which is shuffled again whenever it is used up.
+    In proportion (`replay` None) the memory is swept once an epoch too, unless current patterns are too few for it: a
+    minibatch never grows beyond its size, and the rest of the memory waits for another epoch. A given `replay` takes
+    that many for every minibatch from the shuffled memory, which is shuffled again whenever it is used up.
     """
 
     data: Loader
@@ -151,8 +152,15 @@ class Mixture:
 
     @property
     def steps(self) -> int:
-        """Minibatches in an epoch."""
-        return math.ceil(len(self.data) / share_of(len(self.data), self.size, self.minibatch, self.replay))
+        """Minibatches in an epoch: as few as the share of current patterns and the size of a minibatch allow."""
+        current, memory = len(self.data), self.size
+        share = share_of(current, memory, self.minibatch, self.replay)
+        steps = math.ceil(current / share)
+        if self.replay is not None:
+            return steps
+        smaller = (math.ceil(current / share) for share in range(share, 0, -1))
+        fitting = (n for n in smaller if math.ceil(current / n) + math.ceil(memory / n) <= self.minibatch)
+        return next(fitting, steps)
 
     @property
     def size(self) -> int:
@@ -183,4 +191,5 @@ class Mixture:
             return [0] * (steps + 1)
         if self.replay is not None:
             return [0, *accumulate([self.replay] * steps)]
+        total = min(total, steps * max(1, self.minibatch - math.ceil(len(self.data) / steps)))
         return [(total * step) // steps for step in range(steps + 1)]
