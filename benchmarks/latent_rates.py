@@ -14,9 +14,9 @@ from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
-from negreplay.cell import Cell, Clock, Places, evaluate
 from negreplay.data.decoded import held
 from negreplay.devices import Device
+from negreplay.evaluation import evaluate
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.optimize import blocked
 from negreplay.patterns import nothing
@@ -106,8 +106,7 @@ def taught(data: Path) -> dict[str, Tensor]:
 
 def tell(recipe: Recipe, learner: LatentReplay, stream: Stream, index: int) -> None:
     """Prints a line of accuracies."""
-    places = Places(Path(), Path(), None, DEVICE)
-    row = evaluate(learner, stream, Cell(recipe, SEED, Path(), places), index, Clock())
+    row = evaluate(learner, stream, index)
     early = [row.per_class[stream.names[c]] or 0.0 for c in stream[0].classes]
     print(f"{index + 1}: {100 * row.growing:.1f}, first classes {100 * sum(early) / len(early):.1f}", flush=True)
 

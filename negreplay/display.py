@@ -17,8 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from negreplay.cell import Event
 from negreplay.data.download import Advance
+from negreplay.prepare import Event
 from negreplay.results.metrics import summarise
 from negreplay.results.table import terminal_table
 from negreplay.run import Run, learn, progress_of, report, rows_of

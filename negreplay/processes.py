@@ -14,8 +14,9 @@ from queue import Empty
 
 import torch
 
-from negreplay.cell import Cell, Event, learn_cell
+from negreplay.cell import learn_cell
 from negreplay.errors import UserError
+from negreplay.prepare import Cell, Event
 from negreplay.slow_paths import avoid_slow_paths
 
 

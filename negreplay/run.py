@@ -17,11 +17,12 @@ import torch
 
 from negreplay import __version__
 from negreplay.builders.study_files import dump_study, read_study
-from negreplay.cell import Cell, Event, Places, check_cells, encode_cells, learn_cell
+from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.files import alone, remove_unfinished, write_whole
+from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
 from negreplay.processes import learn_in_processes
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data
-from negreplay.cell import Cell, Clock, Event, Places, check_cells, encode_cells, learn_cell
+from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
+from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
 from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")

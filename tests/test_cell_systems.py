@@ -10,9 +10,10 @@ from tiny import MACHINE, photographs, tree
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
-from negreplay.cell import Cell, Places, learn_cell
+from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.devices import Device
+from negreplay.prepare import Cell, Places
 from negreplay.recipe import (
     Augment,
     BiCRecipe,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from negreplay.cell import Cell, Places, learn_cell
+from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
+from negreplay.prepare import Cell, Places
 from negreplay.studies import STUDIES
 
 FLOORS = {"no-replay": 0.43, "pr-od": 0.8, "pr-gd": 0.66, "nr-od": 0.78, "nr-gd": 0.64, "nr-rd": 0.48}

@@ -17,7 +17,7 @@ DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
 REPLAY = DATA | NETS | {"streams", "devices", "optimize", "replay"}
 LEARNERS = REPLAY | {"learners"}
-RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "cell", "processes", "run"}
+RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "evaluation", "prepare", "cell", "processes", "run"}
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "learners": LEARNERS,
     "checkpoint": RESULTS,
     "builders": LEARNERS | {"builders"},
-    "cell": RUN - {"cell", "processes", "run"},
+    "evaluation": LEARNERS | {"results"},
+    "prepare": LEARNERS | RESULTS | {"builders"},
+    "cell": RUN - {"builders", "cell", "processes", "run"},
     "processes": RUN - {"processes", "run"},
     "run": RUN - {"run"},
     "display": RUN,

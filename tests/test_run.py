@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tiny import Negreplay, command, digits, environment, file_of, numbers, spawned, unfinished
 
-from negreplay.cell import Places
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
+from negreplay.prepare import Places
 from negreplay.run import learn, progress_of, reopen, report, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these signals are POSIX's")

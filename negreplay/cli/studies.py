@@ -51,9 +51,9 @@ class RunCommand:
 
     def __call__(self, console: Console) -> None:
         study = _select(_study(self.study), self.arms, self.seeds)
-        from negreplay.cell import Places
         from negreplay.devices import Device
         from negreplay.display import learn_and_report
+        from negreplay.prepare import Places
         from negreplay.run import start
         from negreplay.slow_paths import avoid_slow_paths
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.nets import build_backbone
-from negreplay.cell import Cell, Places, learn_cell
+from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.data.folders import load_images
 from negreplay.devices import Device
@@ -22,6 +22,7 @@ from negreplay.nets import library
 from negreplay.nets.classifier import cut, fingerprint
 from negreplay.nets.library import library_net, pretrained_net
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
+from negreplay.prepare import Cell, Places
 from negreplay.recipe import (
     ClassifierRecipe,
     Front,

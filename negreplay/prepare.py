@@ -1,0 +1,139 @@
+"""What a cell needs, made ready: its stream and its learner, over stored latents where an image has one for good.
+
+A `Cell` is one arm with one seed, plain data that can be sent to another process.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from negreplay.builders.learners import build_learner
+from negreplay.builders.streams import build_data, build_stream
+from negreplay.data.data import Data
+from negreplay.data.latents import LatentStore
+from negreplay.devices import Device
+from negreplay.errors import UserError
+from negreplay.learners.learner import Learner
+from negreplay.nets.classifier import INPUT, fingerprint
+from negreplay.optimize import Step
+from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
+from negreplay.results.metrics import Row
+from negreplay.streams.stream import Stream
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run finds things and computes; `store` None encodes images anew each time they are read."""
+
+    data: Path
+    weights: Path
+    store: Path | None
+    device: Device = field(default_factory=Device)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One arm with one seed, and the file that keeps its state."""
+
+    recipe: Recipe
+    seed: int
+    checkpoint: Path
+    places: Places
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: a step, or the end of an experience, with its row where it was evaluated.
+
+    `index` is that of the experience, from 0.
+    """
+
+    arm: str
+    seed: int
+    index: int
+    experiences: int
+    step: Step | None
+    row: Row | None
+
+
+def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Builds all that the cells need and lets it go, to refuse a wrong recipe before anything is written.
+
+    Returns:
+        The names of the classes of the first one.
+
+    Raises:
+        UserError: data or weights are missing, or a recipe does not fit them.
+    """
+    _data.cache_clear()  # images may have changed since an earlier run of this process
+    names: list[tuple[str, ...]] = []
+    for cell in cells:
+        try:
+            names.append(build(cell)[0].names)
+        except (RuntimeError, ValueError) as error:  # torch's, where shapes do not fit or memory does not suffice
+            raise UserError(
+                f"arm {cell.recipe.name!r} cannot be built ({str(error).splitlines()[0]}): "
+                "make its classifier, generator and replay.memory fit the images."
+            ) from error
+    return names[0]
+
+
+def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
+    """Encodes all images that the cells will need, so that several processes do not encode the same ones at once."""
+    _data.cache_clear()  # images may have changed since an earlier run of this process
+    prepared = set()
+    for cell in filter(_storable, cells):
+        classifier, stream = cell.recipe.classifier, cell.recipe.stream
+        pretrained = classifier.weights is not None or classifier.pretrained
+        front = classifier, None if pretrained else cell.seed
+        key = front, stream.data, stream.images, stream.test_every
+        if key not in prepared:
+            prepared.add(key)
+            yield from over_latents(cell, *build(cell)[:2])
+
+
+def build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
+    """The stream of a cell, its learner before the first experience, and the generator of all its draws."""
+    rng = torch.Generator().manual_seed(cell.seed)
+    stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
+    device = cell.places.device
+    return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
+
+
+def over_latents(cell: Cell, stream: Stream, learner: Learner) -> Generator[Event, None, Stream]:
+    """The stream of a cell over stored latents, where its images have them; what is not stored is encoded first."""
+    if not _storable(cell):
+        return stream
+    learner.eval()
+    assert cell.places.store is not None, "only a storable cell comes here"
+    store = LatentStore(cell.places.store)
+    front = fingerprint(learner.classifier.front)
+
+    def encode(images: Tensor) -> Tensor:
+        return learner.classifier.encode(images).cpu()
+
+    found: list[Data] = []
+    for data in (stream.train, stream.test):
+        for done, total in store.encode(data, encode, front):
+            yield Event(cell.recipe.name, cell.seed, 0, len(stream), Step("encoding", done, total, 0.0), None)
+        latents = store.open(data, front)
+        assert latents is not None, "the store keeps what it has encoded"
+        found.append(latents)
+    return stream.over(*found)
+
+
+@lru_cache(maxsize=2)
+def _data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
+    """Images are opened once and shared by the arms and seeds of one process."""
+    return build_data(recipe, place)
+
+
+def _storable(cell: Cell) -> bool:
+    """Whether an image has one latent for good: its front never learns, and the image is always the same."""
+    constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.stream.images.augment is Augment.NONE
+    images = cell.recipe.classifier.replay_layer == INPUT  # which need no store
+    return cell.places.store is not None and constant and not images
