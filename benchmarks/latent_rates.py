@@ -14,14 +14,12 @@ from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
-from negreplay.data.decoded import held
 from negreplay.devices import Device
 from negreplay.evaluation import evaluate
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.optimize import blocked
 from negreplay.patterns import nothing
-from negreplay.recipe import LatentReplayRecipe as LatentReplayRecipe
-from negreplay.recipe import Mean, Recipe
+from negreplay.recipe import LatentReplayRecipe, Mean, Recipe
 from negreplay.slow_paths import avoid_slow_paths
 from negreplay.streams.stream import Experience, Stream
 from negreplay.studies.arms import six_arms
@@ -69,7 +67,7 @@ def main(
     )
     stream, learner = built(recipe, data)
     learner.classifier.load_state_dict(torch.load(first))
-    begun = shown(stream[0])
+    begun = stream[0]
     learner.classifier.head.consolidate(begun.counts, nothing().counts(len(begun.counts)))
     learner.classifier.block_front()
     with blocked(learner.classifier):
@@ -78,7 +76,7 @@ def main(
     if recipe.generator:
         tell_generated(learner, begun)
     for experience in islice(stream, 1, experiences):
-        list(learner.learn(shown(experience)))
+        list(learner.learn(experience))
         tell(recipe, learner, stream, experience.index)
 
 
@@ -90,15 +88,10 @@ def built(recipe: Recipe, data: Path) -> tuple[Stream, LatentReplay]:
     return build_stream(recipe.stream, train, test, SEED), learner
 
 
-def shown(experience: Experience) -> Experience:
-    """The experience, its images decoded once."""
-    return replace(experience, data=held(experience.data))
-
-
 def taught(data: Path) -> dict[str, Tensor]:
     """What the first experience leaves in the classifier, before the head is consolidated."""
     stream, learner = built(LATENT, data)
-    experience = shown(stream[0])
+    experience = stream[0]
     learner.classifier.head.reset(experience.counts, nothing().counts(len(experience.counts)))
     list(learner.train_classifier(experience, nothing()))
     return learner.classifier.state_dict()

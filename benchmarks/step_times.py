@@ -18,7 +18,6 @@ import tyro
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
-from negreplay.data.decoded import held
 from negreplay.devices import Device
 from negreplay.recipe import PhaseRecipe, Recipe
 from negreplay.slow_paths import avoid_slow_paths
@@ -78,9 +77,9 @@ def steps_of(recipe: Recipe, data: Path, weights: Path, device: Device) -> dict[
     gaps: dict[str, list[float]] = {}
     for experience in islice(stream, 2):
         gaps, last = {}, 0.0
-        view = held(experience.data)
-        view.data.read(view.rows)
-        for step in learner.learn(replace(experience, data=view)):
+        view = experience.data
+        view.data.read(view.rows)  # images are decoded before steps are timed
+        for step in learner.learn(experience):
             now = time.perf_counter()
             if step.done == 1 and step.part in gaps:
                 break  # a second stage, which is learned as the first one

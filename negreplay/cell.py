@@ -6,11 +6,9 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
-from negreplay.data.decoded import decode_once
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Event, build, over_latents
@@ -27,9 +25,9 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
     stream = yield from over_latents(cell, stream, learner)
     clock = Clock()
     _forget_peak()
-    for experience in stream[position.learned :]:
-        index = experience.index
-        for step in learner.learn(replace(experience, data=decode_once(experience.data))):
+    for index in range(position.learned, len(stream)):
+        experience = stream[index]
+        for step in learner.learn(experience):
             clock.add(step.part)
             yield Event(recipe.name, cell.seed, index, len(stream), step, None)
         clock.add("classifier")

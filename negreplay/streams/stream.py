@@ -7,6 +7,7 @@ of their latents.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import overload
 
 import torch
@@ -14,6 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from negreplay.data.data import Data, View
+from negreplay.data.decoded import decode_once
 from negreplay.patterns import Patterns
 
 
@@ -56,7 +58,7 @@ class Stream(Sequence[Experience]):
             return tuple(self[i] for i in range(len(self))[index])
         place = range(len(self))[index]
         view = View(self.train, self._rows[place])
-        return Experience(place, view, torch.bincount(view.labels, minlength=len(self.names)))
+        return Experience(place, decode_once(view), torch.bincount(view.labels, minlength=len(self.names)))
 
     @property
     def whole_test(self) -> View:
@@ -70,17 +72,23 @@ class Stream(Sequence[Experience]):
 
     def seen(self, index: int) -> Int[Tensor, " seen"]:
         """The classes that have arrived up to and including experience `index`."""
-        return torch.cat([self.train.labels[rows] for rows in self._rows[: index + 1]]).unique()
+        first, _ = self._arrivals
+        return (first <= index).nonzero().flatten()
 
     def arrivals(self) -> Int[Tensor, " classes"] | None:
         """The experience of each class (-1 for one that never comes); None where a class comes twice."""
-        arrived = torch.full((len(self.names),), -1)
-        for experience in self:
-            present = experience.counts > 0
-            if (arrived[present] >= 0).any():
-                return None
-            arrived[present] = experience.index
-        return arrived
+        first, twice = self._arrivals
+        return None if twice else first.where(first < len(self), -1)
+
+    @cached_property
+    def _arrivals(self) -> tuple[Int[Tensor, " classes"], bool]:
+        """The first experience of each class (their number for one that never comes), and whether one comes twice."""
+        first, twice = torch.full((len(self.names),), len(self)), False
+        for index, rows in enumerate(self._rows):
+            present = self.train.labels[rows].unique()
+            twice = twice or bool((first[present] < index).any())
+            first[present] = first[present].clamp(max=index)
+        return first, twice
 
     def over(self, train: Data, test: Data) -> "Stream":
         """The same stream read over other data with the same rows: the latents of its images."""

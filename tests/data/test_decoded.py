@@ -41,36 +41,36 @@ def train(folder: Path, recipe: ImageRecipe) -> Images:
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 @pytest.mark.parametrize("draws", [None, DRAWS], ids=["plain", "varied"])
-def test_held_images_are_the_images(tmp_path: Path, recipe: ImageRecipe, draws: torch.Tensor | None):
+def test_decoded_images_are_the_images(tmp_path: Path, recipe: ImageRecipe, draws: torch.Tensor | None):
     view = View(train(tmp_path, recipe), torch.tensor([5, 0, 3, 1]))
-    kept = decode_once(view)
-    assert isinstance(kept.data, Decoded) and torch.equal(kept.labels, view.labels)
-    assert (kept.encoded, kept.data.augmented) == (view.encoded, view.data.augmented)
+    once = decode_once(view)
+    assert isinstance(once.data, Decoded) and torch.equal(once.labels, view.labels)
+    assert (once.encoded, once.data.augmented) == (view.encoded, view.data.augmented)
     expected = view.data.read(view.rows[PLACES], draws)
     for _ in range(2):
-        x = kept.data.read(kept.rows[PLACES], draws)
+        x = once.data.read(view.rows[PLACES], draws)
         assert torch.equal(x, expected) and x.stride() == expected.stride()
-    batches = (each.batches(3, torch.Generator().manual_seed(1)) for each in (view, kept))
+    batches = (each.batches(3, torch.Generator().manual_seed(1)) for each in (view, once))
     for one, other in zip(*batches, strict=True):
         assert torch.equal(one.x, other.x) and torch.equal(one.y, other.y)
 
 
 def test_a_file_is_read_once(tmp_path: Path):
-    kept = decode_once(View(train(tmp_path, RECIPES[2]), torch.arange(6)))
-    first = kept.data.read(PLACES, DRAWS)
+    once = decode_once(View(train(tmp_path, RECIPES[2]), torch.arange(6)))
+    first = once.data.read(PLACES, DRAWS)
     shutil.rmtree(tmp_path)
-    assert torch.equal(kept.data.read(PLACES, DRAWS), first)
+    assert torch.equal(once.data.read(PLACES, DRAWS), first)
 
 
 def test_labels_are_those_of_the_view(tmp_path: Path):
     view = View(renumbered(train(tmp_path, RECIPES[0]), [1, 0]), torch.tensor([4, 1]))
-    kept = decode_once(view)
-    assert isinstance(kept.data, Decoded) and kept.data.names == ("b", "a")
-    assert kept.labels.tolist() == view.labels.tolist() == [0, 1]
-    assert torch.equal(kept.data.read(kept.rows), view.data.read(view.rows))
+    once = decode_once(view)
+    assert isinstance(once.data, Decoded) and once.data.names == ("b", "a")
+    assert once.labels.tolist() == view.labels.tolist() == [0, 1]
+    assert torch.equal(once.data.read(once.rows), view.data.read(view.rows))
 
 
-def test_what_cannot_be_held_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_decoded_once_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     latents = View(
         Tensors(torch.rand(2, 3), torch.zeros(2, dtype=torch.long), ("a",), "latents", True), torch.arange(2)
     )

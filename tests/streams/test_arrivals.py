@@ -56,3 +56,15 @@ def test_where_classes_come_twice_they_have_no_one_arrival(build: Callable[[Data
     # Not even where it is one pattern of one class, in the last experience.
     data = labelled([0, 1, 2, 0], classes=3)
     assert Stream(data, data, [torch.tensor([row]) for row in range(4)]).arrivals() is None
+
+
+def test_what_is_known_of_arrivals_is_counted_once(monkeypatch: pytest.MonkeyPatch):
+    """After 300 experiences no question about them reads the labels of all of them again."""
+    labels = torch.arange(600) % 7
+    data = Tensors(torch.zeros(600, 1), labels, tuple("abcdefg"), "test")
+    stream = Stream(data, data, torch.arange(600).split(2))
+    stream.seen(0)
+    monkeypatch.setattr(stream, "_rows", None)
+    for index in (0, 1, 2, 3, 299):
+        assert stream.seen(index).tolist() == list(range(min(7, 2 * (index + 1))))
+    assert stream.arrivals() is None
