@@ -187,7 +187,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     _data.cache_clear()  # images may have changed since an earlier run of this process
     prepared = set()
     for cell in filter(_storable, cells):
-        classifier, stream = cell.recipe.classifier, cell.recipe.stream
+        classifier, stream = cell.recipe.classifier, cell.recipe.arriving
         seed = classifier.weights or classifier.pretrained or cell.seed
         key = classifier, stream.data, stream.images, stream.test_every, seed
         if key not in prepared:
@@ -197,7 +197,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
 
 def _storable(cell: Cell) -> bool:
     """Whether an image has one latent for good: its front never learns, and the image is always the same."""
-    constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.stream.images.augment is Augment.NONE
+    constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.arriving.images.augment is Augment.NONE
     images = cell.recipe.classifier.replay_layer == INPUT  # which need no store
     return cell.places.store is not None and constant and not images
 
@@ -205,7 +205,7 @@ def _storable(cell: Cell) -> bool:
 def _build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     """The stream, the learner before its first experience, and the one random generator that all draws come from."""
     rng = torch.Generator().manual_seed(cell.seed)
-    stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
+    stream = build_stream(cell.recipe.arriving, *_data(cell.recipe.arriving, cell.places.data), cell.seed)
     device = cell.places.device
     return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
 

@@ -92,14 +92,14 @@ def paced(recipe: Recipe, rate: float | None) -> Recipe:
 FIRST = PhaseRecipe(30, 0.1, 0.1, decay_every=12)
 SCRATCH = Recipe(
     name="fine-tuning",
-    stream=replace(cifar50.NC.stream, images=ImageRecipe(augment=Augment.CROP)),
+    stream=replace(cifar50.NC.arriving, images=ImageRecipe(augment=Augment.CROP)),
     classifier=ClassifierRecipe("resnet20-32", "input", renorm=None),
     first=FIRST,
     following=replace(FIRST, lr_features=0.05, lr_head=0.05),
     learner=PLAIN,
     optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=2e-4),
 )
-ALL_AT_ONCE = replace(SCRATCH, name="joint", stream=replace(SCRATCH.stream, first_classes=50), replay=EVERYTHING)
+ALL_AT_ONCE = replace(SCRATCH, name="joint", stream=replace(SCRATCH.arriving, first_classes=50), replay=EVERYTHING)
 """The ceiling in a single experience: to learn all classes so far in each of nine takes five times as long."""
 AR1 = replace(
     SCRATCH, name="ar1", learner=LatentReplayRecipe(penalty=SynapticIntelligenceRecipe(8e5, clip=4e-5, multiplier=1e-6))

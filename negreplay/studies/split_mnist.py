@@ -160,7 +160,7 @@ def only_classes() -> tuple[Recipe, ...]:
 
 def on_clothes(arm: Recipe) -> Recipe:
     """The arm on Fashion-MNIST, whose classes come in the order of their numbers too."""
-    return replace(arm, stream=replace(arm.stream, data="fashion-mnist", order=CLOTHES))
+    return replace(arm, stream=replace(arm.arriving, data="fashion-mnist", order=CLOTHES))
 
 
 SPLIT_MNIST = Study(

@@ -91,6 +91,11 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: RenormRecipe(d_max=-0.5), "renorm.d_max is -0.5: give 0 or more."),
     (lambda: ClassifierRecipe("small", "conv2", width=0.0), "classifier.width is 0.0: give a number above 0."),
     (
+        lambda: ClassifierRecipe("mobilenet_v1", "pool", width=0.01),
+        "classifier.width is 0.01: give 0.03125 or more.",
+    ),
+    (lambda: ClassifierRecipe("mobilenet_v1", "pool", width=9.0), "classifier.width is 9.0: give 8 or less."),
+    (
         lambda: ClassifierRecipe("resnet18", "layer3", width=0.5),
         "classifier.width has no effect: only mobilenet_v1 has one; remove it.",
     ),
@@ -146,9 +151,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: GeneratorRecipe(first_iterations=5, iterations=-5), "generator.iterations is -5: give 1 or more."),
     (lambda: SynapticIntelligenceRecipe(-1.0), "penalty.strength is -1.0: give 0 or more."),
     (lambda: SynapticIntelligenceRecipe(1.0, clip=-1.0), "penalty.clip is -1.0: give 0 or more."),
-    (lambda: SynapticIntelligenceRecipe(1.0, multiplier=float("inf")), "penalty.multiplier is inf: give 0 or more."),
+    (
+        lambda: SynapticIntelligenceRecipe(1.0, multiplier=float("inf")),
+        "penalty.multiplier is inf: give 1e+30 or less.",
+    ),
     (lambda: RenormRecipe(opening=-1.0), "renorm.opening is -1.0: give 0 or more."),
-    (lambda: PhaseRecipe(1, 0.1, float("inf")), "phase.lr_head is inf: give 0 or more."),
+    (lambda: PhaseRecipe(1, 0.1, float("inf")), "phase.lr_head is inf: give 1e+30 or less."),
     (
         lambda: replace(NO_REPLAY, name="../no-replay"),
         "arm '../no-replay': name: give letters, digits, '.', '-' and '_' only, a letter or digit first.",
@@ -182,6 +190,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         )
         for share in (0, 16)
     ),
+    (
+        lambda: generator(minibatch=1, per_minibatch=1),
+        "generator.per_minibatch is given, but a generator.minibatch of 1 has no room for it: remove it.",
+    ),
     (lambda: OptimizerRecipe("lion"), "optimizer.kind is 'lion': give sgd or adam."),
     (lambda: OptimizerRecipe(momentum=-0.1), "optimizer.momentum is -0.1: give a number from 0 to below 1."),
     (lambda: OptimizerRecipe(minibatch=0), "optimizer.minibatch is 0: give 1 or more."),
@@ -211,6 +223,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: replace(NR_OD, replay=replace(NR_OD.replay, mode=Mode.POSITIVE, through_features=False)),
         "arm 'nr-od': replay.through_features is false: this holds for negative replay only.",
+    ),
+    (
+        lambda: study(recipes=(NR_OD, replace(NO_REPLAY, name="how", stream=None))),
+        "arm 'how' has no stream: say what arrives.",
     ),
     (lambda: study(recipes=()), "study.recipes is empty: give at least one arm."),
     (lambda: study(seeds=()), "study.seeds is empty: give at least one seed."),
@@ -249,9 +265,18 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: replace(NR_OD, replay=replace(NR_OD.replay, per_minibatch=31, through_features=False)),
     lambda: replace(NO_REPLAY, classifier=replace(NO_REPLAY.classifier, front=Front.TRAINED)),
     lambda: study(recipes=(NR_OD,), seeds=(0,)),
+    lambda: replace(NR_OD, stream=None),
+    lambda: ClassifierRecipe("mobilenet_v1", "pool", width=1 / 32),
+    lambda: ClassifierRecipe("mobilenet_v1", "pool", width=8.0),
 ]
 
 
 @pytest.mark.parametrize("make", RIGHT)
 def test_values_at_the_edge_are_right(make):
     assert make() == make()
+
+
+def test_a_recipe_without_a_stream_says_so_when_its_stream_is_asked_for():
+    assert NO_REPLAY.arriving is NO_REPLAY.stream
+    with pytest.raises(ValueError, match=r"^arm 'no-replay' has no stream: say what arrives\.$"):
+        _ = replace(NO_REPLAY, stream=None).arriving

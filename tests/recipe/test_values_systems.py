@@ -15,6 +15,7 @@ from negreplay.recipe import (
     DGRRecipe,
     EEILRecipe,
     EWCRecipe,
+    Front,
     HeadKind,
     ICaRLRecipe,
     IL2MRecipe,
@@ -114,8 +115,9 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
             BiCRecipe,
             DGRRecipe,
         )
-        for temperature in (0.0, -1.0, NOT_A_NUMBER, float("inf"))
+        for temperature in (0.0, -1.0, NOT_A_NUMBER)
     ),
+    (lambda: LwFRecipe(temperature=float("inf")), "learner.temperature is inf: give 1e+30 or less."),
     *(
         (lambda name=name: replace(DGRRecipe(), **{name: 0}), f"learner.{name} is 0: give 1 or more.")
         for name in ("replayed", "width", "latent_dim")
@@ -191,6 +193,17 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         )
         for make, learner in ((arm, DGRRecipe()), *((untrained, one) for one in UNTRAINED))
         for replay in (HERDED, NOISE, ReplayRecipe(mode=Mode.POSITIVE))
+    ),
+    (
+        lambda: arm(DGRRecipe(), classifier=replace(MLP, replay_layer="hidden1")),
+        "arm 'x': classifier.replay_layer is hidden1: dgr makes images; take input.",
+    ),
+    *(
+        (
+            lambda learner=learner, replay=replay: arm(learner, replay, classifier=replace(MLP, front=Front.FIRST)),
+            f"arm 'x': classifier.front learns: {learner.kind} learns above the replay layer only; block it.",
+        )
+        for learner, replay in ((DGRRecipe(), None), *((one, HERDED) for one in (*NEEDING, *OPTIONAL)))
     ),
     (
         lambda: arm(LwFRecipe(), replace(NOISE, source=Source.GENERATED), generator=generator()),
