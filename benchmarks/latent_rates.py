@@ -82,10 +82,10 @@ def main(
 
 def built(recipe: Recipe, data: Path) -> tuple[Stream, LatentReplay]:
     """The stream and the learner before its first experience."""
-    train, test = build_data(recipe.stream, data)
+    train, test = build_data(recipe.arriving, data)
     learner = build_learner(recipe, train, SEED, Path(), DEVICE, torch.Generator().manual_seed(SEED))
     assert isinstance(learner, LatentReplay), "all these arms learn by latent replay"
-    return build_stream(recipe.stream, train, test, SEED), learner
+    return build_stream(recipe.arriving, train, test, SEED), learner
 
 
 def taught(data: Path) -> dict[str, Tensor]:

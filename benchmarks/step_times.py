@@ -71,8 +71,8 @@ def briefly(recipe: Recipe) -> Recipe:
 
 def steps_of(recipe: Recipe, data: Path, weights: Path, device: Device) -> dict[str, float]:
     """By phase, the median of seconds between two steps of the last experience looked at."""
-    train, test = build_data(recipe.stream, data)
-    stream = build_stream(recipe.stream, train, test, seed=0)
+    train, test = build_data(recipe.arriving, data)
+    stream = build_stream(recipe.arriving, train, test, seed=0)
     learner = build_learner(recipe, train, 0, weights, device, torch.Generator().manual_seed(0))
     gaps: dict[str, list[float]] = {}
     for experience in islice(stream, 2):

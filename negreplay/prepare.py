@@ -87,7 +87,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     _data.cache_clear()  # images may have changed since an earlier run of this process
     prepared = set()
     for cell in filter(_storable, cells):
-        classifier, stream = cell.recipe.classifier, cell.recipe.stream
+        classifier, stream = cell.recipe.classifier, cell.recipe.arriving
         pretrained = classifier.weights is not None or classifier.pretrained
         front = classifier, None if pretrained else cell.seed
         key = front, stream.data, stream.images, stream.test_every
@@ -99,7 +99,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
 def build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     """The stream of a cell, its learner before the first experience, and the generator of all its draws."""
     rng = torch.Generator().manual_seed(cell.seed)
-    stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
+    stream = build_stream(cell.recipe.arriving, *_data(cell.recipe.arriving, cell.places.data), cell.seed)
     device = cell.places.device
     return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
 
@@ -134,6 +134,6 @@ def _data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
 
 def _storable(cell: Cell) -> bool:
     """Whether an image has one latent for good: its front never learns, and the image is always the same."""
-    constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.stream.images.augment is Augment.NONE
+    constant = cell.recipe.classifier.front is Front.BLOCKED and cell.recipe.arriving.images.augment is Augment.NONE
     images = cell.recipe.classifier.replay_layer == INPUT  # which need no store
     return cell.places.store is not None and constant and not images

@@ -51,7 +51,7 @@ def state(cell: Cell) -> dict[str, Tensor]:
 
 def rounds_alike(cell: Cell) -> bool:
     """Whether on this machine the front makes the same of an image in a batch of 2 as among all, to the bit."""
-    train, _ = build_data(cell.recipe.stream, cell.places.data)
+    train, _ = build_data(cell.recipe.arriving, cell.places.data)
     rng = torch.Generator().manual_seed(0)
     learner = build_learner(cell.recipe, train, 0, cell.places.weights, cell.places.device, rng).eval()
     images = train.read(torch.arange(len(train.labels)))
@@ -110,7 +110,7 @@ def test_images_that_are_latents_themselves_are_not_stored_twice(study: Study, t
 
 def augmented(study: Study, augment: Augment) -> Study:
     """The same arms on images that are varied each time they are read."""
-    stream = replace(study.recipes[0].stream, images=ImageRecipe(32, augment=augment))
+    stream = replace(study.recipes[0].arriving, images=ImageRecipe(32, augment=augment))
     return replace(study, recipes=tuple(replace(recipe, stream=stream) for recipe in study.recipes))
 
 
@@ -174,7 +174,7 @@ def test_every_arm_resumes_to_the_bit(tmp_path: Path, arm: str, stop: int):
 
 
 def test_an_experience_ends_with_an_event_that_has_a_row_where_it_was_due(tmp_path: Path):
-    study = digits("no-replay", stream=replace(digits().recipes[0].stream, classes=1), evaluate_every=3)
+    study = digits("no-replay", stream=replace(digits().recipes[0].arriving, classes=1), evaluate_every=3)
     (cell,) = cells(study, tmp_path, "a", False)
     ends: list[Event] = [event for event in learn_cell(cell) if event.step is None]
     assert [event.index for event in ends] == list(range(7))

@@ -45,7 +45,7 @@ from negreplay.recipe import (
 )
 
 BASE = photographs("no-replay").recipes[0]
-STREAM = replace(BASE.stream, images=ImageRecipe(8, augment=Augment.FLIP))
+STREAM = replace(BASE.arriving, images=ImageRecipe(8, augment=Augment.FLIP))
 MLP, CONV = (ClassifierRecipe(name, "input", renorm=None) for name in ("mlp", "small"))
 PHASE = PhaseRecipe(2, 0.02, 0.02)
 HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=3)
@@ -131,7 +131,7 @@ def test_a_system_that_was_interrupted_goes_on_to_the_bit(recipe: Recipe, place:
 
 @pytest.mark.parametrize("recipe", CASES)
 def test_what_is_kept_is_counted_once(recipe: Recipe, place: Path):
-    train, _ = build_data(recipe.stream, place)
+    train, _ = build_data(recipe.arriving, place)
     learner = build_learner(recipe, train, 0, place, Device(), torch.Generator())
     tensors = {name: tensor for name, tensor in learner.state_dict().items() if not name.startswith("classifier.")}
     assert learner.kept_bytes == sum({t.data_ptr(): t.nbytes for t in tensors.values() if t.numel()}.values())
@@ -144,8 +144,8 @@ def test_a_front_of_the_first_experience_is_blocked_after_it(place: Path):
         stream=replace(STREAM, images=ImageRecipe(8)),
         classifier=ClassifierRecipe("mlp", "fc1", Front.FIRST, renorm=None),
     )
-    train, test = build_data(recipe.stream, place)
-    stream = build_stream(recipe.stream, train, test, 0)
+    train, test = build_data(recipe.arriving, place)
+    stream = build_stream(recipe.arriving, train, test, 0)
     learner = build_learner(recipe, train, 0, place, Device(), torch.Generator().manual_seed(0))
     x, latents = train.read(torch.arange(4)), []
     latents.append(learner.classifier.encode(x).detach())

@@ -7,8 +7,11 @@ from negreplay.checkpoint import read_position
 from negreplay.prepare import Cell, Places
 from negreplay.studies import STUDIES
 
-FLOORS = {"no-replay": 0.43, "pr-od": 0.8, "pr-gd": 0.66, "nr-od": 0.78, "nr-gd": 0.64, "nr-rd": 0.48}
-"""Final accuracy of each arm with seed 0, less about ten points: another machine rounds otherwise."""
+FLOORS = {"no-replay": 0.43, "pr-od": 0.8, "pr-gd": 0.79, "nr-od": 0.78, "nr-gd": 0.73, "nr-rd": 0.51}
+"""Final accuracy of each arm with seed 0, less about ten points, because another machine rounds differently.
+
+The measured accuracies are 0.530, 0.876, 0.892, 0.858, 0.834 and 0.611, in this order.
+"""
 
 
 @pytest.fixture(scope="module")

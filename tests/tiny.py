@@ -47,7 +47,7 @@ CLASSES = ("cat", "dog", "eel")
 
 def digits(*arms: str, iterations: int = 3, **changes: Any) -> Study:
     """A study of some arms of the digits study: 4 classes, then 3 and 3; one epoch each. `changes` go to all arms."""
-    stream = replace(NO_REPLAY.stream, first_classes=4, classes=3)
+    stream = replace(NO_REPLAY.arriving, first_classes=4, classes=3)
     base = replace(NO_REPLAY, **({"stream": stream, "optimizer": OptimizerRecipe()} | PHASES | changes))
     generator = GeneratorRecipe(width=256, latent_dim=32, first_iterations=iterations, iterations=iterations)
     return _study(base, 30, generator, arms)

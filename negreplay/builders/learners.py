@@ -146,7 +146,7 @@ def build_source(
             size = everything or replay.memory or (replay.per_class or 0) * classes
             if size < classes:
                 raise UserError(f"replay.memory is {size} for {classes} classes: give at least one pattern for each.")
-            images = kept_images(recipe.stream.images, example) if recipe.classifier.replay_layer == INPUT else None
+            images = kept_images(recipe.arriving.images, example) if recipe.classifier.replay_layer == INPUT else None
             return Exemplars(example, classes, size, replay.per_class, replay.choice, images, rng)
         case Source.RANDOM:
             return Random(latent, classes, replay.memory, rng)

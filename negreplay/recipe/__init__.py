@@ -118,3 +118,9 @@ from negreplay.recipe.systems.penalties import (
 from negreplay.recipe.systems.penalties import (
     SynapticIntelligenceRecipe as SynapticIntelligenceRecipe,
 )
+from negreplay.recipe.systems.system import (
+    Replays as Replays,
+)
+from negreplay.recipe.systems.system import (
+    SystemRecipe as SystemRecipe,
+)

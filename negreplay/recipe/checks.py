@@ -1,20 +1,18 @@
 """What every class of a recipe checks itself with."""
 
-import math
 from typing import Any, ClassVar
 
-
-def check(condition: bool, sentence: str) -> None:
-    """Raises `ValueError` with the sentence, unless the condition holds."""
-    if not condition:
-        raise ValueError(sentence)
-
-
-def at_least(low: int, values: object, part: str, *names: str) -> None:
-    """Checks that the fields called `names` are finite and not below `low`; None is no number and passes."""
-    for name in names:
-        value = getattr(values, name)
-        check(value is None or low <= value < math.inf, f"{part}.{name} is {value}: give {low} or more.")
+LARGEST = 1e30
+"""The largest real number that a recipe takes; times a minibatch it still is a finite number of float32."""
+MOST_EPOCHS = 1_000_000
+MOST_STEPS = 1_000_000_000
+MOST_PATTERNS = 10_000_000
+MOST_AT_ONCE = 1_000_000
+"""The most patterns of a minibatch, and the most classes, parts and experiences that a recipe counts."""
+WIDEST = 8_192
+"""The most units or channels of a layer, and the most dimensions of a latent space."""
+LARGEST_SIDE = 4_096
+"""The longest side of an image, in pixels."""
 
 
 class Strict:
@@ -23,8 +21,33 @@ class Strict:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
 
-def distils(values: object, *names: str) -> None:
-    """Checks strengths and a temperature."""
-    at_least(0, values, "learner", *names)
-    temperature = getattr(values, "temperature", 1.0)
-    check(0 < temperature < math.inf, f"learner.temperature is {temperature}: give a number above 0.")
+def in_range(values: object, part: str, low: float | int, high: float | int, *names: str) -> None:
+    """Checks that the fields called `names` are numbers from `low` to `high`.
+
+    A field that is None holds no number and passes.
+
+    Raises:
+        ValueError: a number is smaller or larger, or is not a number.
+    """
+    for name in names:
+        value = getattr(values, name)
+        if value is None:
+            continue
+        if not value >= low:  # so that NaN is refused too
+            raise ValueError(f"{part}.{name} is {value}: give {low} or more.")
+        if value > high:
+            raise ValueError(f"{part}.{name} is {value}: give {high} or less.")
+
+
+def above_zero(values: object, part: str, *names: str) -> None:
+    """Checks that the fields called `names` are numbers above 0.
+
+    Raises:
+        ValueError: a number is 0, below 0, above `LARGEST`, or is not a number.
+    """
+    for name in names:
+        value = getattr(values, name)
+        if not value > 0:  # so that NaN is refused too
+            raise ValueError(f"{part}.{name} is {value}: give a number above 0.")
+        if value > LARGEST:
+            raise ValueError(f"{part}.{name} is {value}: give {LARGEST} or less.")

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from negreplay.recipe.checks import Strict, at_least, check
+from negreplay.recipe.checks import (
+    LARGEST,
+    MOST_AT_ONCE,
+    MOST_EPOCHS,
+    MOST_PATTERNS,
+    MOST_STEPS,
+    Strict,
+    in_range,
+)
 
 
 class Source(StrEnum):
@@ -16,7 +24,7 @@ class Source(StrEnum):
 
 
 class Mode(StrEnum):
-    """What a replayed pattern may change in the head's rows (Section 3.2)."""
+    """What a replayed pattern may change in the rows of the head (Section 3.2)."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -24,12 +32,12 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class PhaseRecipe(Strict):
-    """How one experience trains the classifier: how long, and the learning rates of phi (features) and psi (head).
+    """How long one experience trains the classifier, and the learning rates of phi (features) and psi (head).
 
-    It lasts for `epochs`, or for so many `iterations` (minibatches). With `lr_features` 0 the feature extractor is
-    blocked (CWR* after its first experience). Both rates are multiplied by `decay` after every `decay_every` epochs
-    (Table 6, first experience), and by Equation 16 of the experience's number, which falls from 1 to its `floor`, where
-    that is given (Table 6, following experiences).
+    The training lasts for `epochs`, or for so many `iterations` (minibatches). With `lr_features` 0 the feature
+    extractor is blocked (CWR* after its first experience). Both rates are multiplied by `decay` after every
+    `decay_every` epochs (Table 6, first experience). Where `floor` is given, both rates are also multiplied by Equation
+    16 of the experience's number, which falls from 1 to `floor` (Table 6, following experiences).
     """
 
     epochs: int | None
@@ -41,25 +49,26 @@ class PhaseRecipe(Strict):
     iterations: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(1, self, "phase", "epochs", "decay_every", "iterations")
-        at_least(0, self, "phase", "lr_features", "lr_head")
-        check(0 < self.decay <= 1, f"phase.decay is {self.decay}: give a number above 0, up to 1.")
-        falls = self.floor is None or 0 < self.floor <= 1
-        check(falls, f"phase.floor is {self.floor}: give a number above 0, up to 1.")
-        check(
-            (self.epochs is None) != (self.iterations is None),
-            "phase needs either epochs or iterations: give one of them, and null for the other.",
-        )
-        swept = self.decay_every is None or self.epochs is not None
-        check(swept, "phase.decay_every counts epochs: give phase.epochs, not phase.iterations.")
+        in_range(self, "phase", 1, MOST_EPOCHS, "epochs", "decay_every")
+        in_range(self, "phase", 1, MOST_STEPS, "iterations")
+        in_range(self, "phase", 0, LARGEST, "lr_features", "lr_head")
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"phase.decay is {self.decay}: give a number above 0, up to 1.")
+        if self.floor is not None and not 0 < self.floor <= 1:
+            raise ValueError(f"phase.floor is {self.floor}: give a number above 0, up to 1.")
+        if (self.epochs is None) == (self.iterations is None):
+            raise ValueError("phase needs either epochs or iterations: give one of them, and null for the other.")
+        if self.decay_every is not None and self.epochs is None:
+            raise ValueError("phase.decay_every counts epochs: give phase.epochs, not phase.iterations.")
 
 
 @dataclass(frozen=True)
 class OptimizerRecipe(Strict):
-    """Who takes the steps: `sgd` with `momentum`, or `adam`, whose beta1 it is (beta2 is 0.999).
+    """The optimiser of the classifier, and the size of its minibatches.
 
-    `minibatch` counts current and replayed patterns together. Each experience has a fresh optimiser, unless it is
-    `lasting`: then its moments outlive experiences.
+    `kind` is `sgd` or `adam`. `momentum` is the momentum of SGD, and beta1 of Adam, whose beta2 is 0.999. `minibatch`
+    counts current and replayed patterns together. Each experience starts with a fresh optimiser; a `lasting` one keeps
+    its moments from one experience to the next.
     """
 
     kind: str = "sgd"
@@ -69,17 +78,20 @@ class OptimizerRecipe(Strict):
     lasting: bool = False
 
     def __post_init__(self) -> None:
-        check(self.kind in ("sgd", "adam"), f"optimizer.kind is {self.kind!r}: give sgd or adam.")
-        at_least(1, self, "optimizer", "minibatch")
-        at_least(0, self, "optimizer", "weight_decay")
-        check(0 <= self.momentum < 1, f"optimizer.momentum is {self.momentum}: give a number from 0 to below 1.")
+        if self.kind not in ("sgd", "adam"):
+            raise ValueError(f"optimizer.kind is {self.kind!r}: give sgd or adam.")
+        in_range(self, "optimizer", 1, MOST_AT_ONCE, "minibatch")
+        in_range(self, "optimizer", 0, LARGEST, "weight_decay")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"optimizer.momentum is {self.momentum}: give a number from 0 to below 1.")
 
 
 class Choice(StrEnum):
     """Which original patterns are kept.
 
-    `REPLACED`: of the i-th experience R / i random ones, in random places of the memory (the paper's). `RANDOM` and
-    `HERDING`: equally many of each class, drawn, or those whose mean is nearest to the class's. `ALL` of them.
+    `REPLACED` is the paper's choice: R / i random patterns of the i-th experience take random places of the memory.
+    `RANDOM` keeps equally many patterns of each class, drawn at random. `HERDING` keeps equally many patterns of each
+    class, such that their mean is nearest to the mean of the class. `ALL` keeps all patterns.
     """
 
     REPLACED = "replaced"
@@ -91,8 +103,8 @@ class Choice(StrEnum):
 class Weighting(StrEnum):
     """How much replayed patterns weigh in the loss.
 
-    `PATTERNS`: each as much as a current one. `EXPERIENCES`: in the N-th experience all together 1 - 1/N, and the
-    current ones 1/N (van de Ven & Tolias, 2018).
+    With `PATTERNS` each replayed pattern weighs as much as a current one. With `EXPERIENCES` all replayed patterns of
+    the N-th experience together weigh 1 - 1/N, and the current ones 1/N (van de Ven & Tolias, 2018).
     """
 
     PATTERNS = "patterns"
@@ -101,14 +113,16 @@ class Weighting(StrEnum):
 
 @dataclass(frozen=True)
 class ReplayRecipe(Strict):
-    """What is replayed: the source, the mode, R patterns of `memory`, and how many join each minibatch.
+    """What is replayed: from which `source`, in which `mode`, and how many patterns.
 
-    `per_minibatch` None splits a minibatch of B as round(B N / (N + R)) current patterns and the rest replayed, so that
-    data and memory are each swept once an epoch. With `beside` the replayed ones come on top of B. `through_features`
-    False blocks the gradient of negative patterns before the feature extractor (the variant at the end of Section 3.3).
+    The memory holds R patterns (`memory`). `per_minibatch` of them join each minibatch. If that is None, a minibatch of
+    B has round(B N / (N + R)) current patterns and the rest are replayed, so that the N patterns of the experience and
+    the memory are each swept once an epoch. With `beside` the replayed patterns come on top of the B current ones.
+    `through_features` False blocks the gradient of negative patterns before the feature extractor (the variant at the
+    end of Section 3.3).
 
-    Of original patterns `choice` says which are kept; chosen class by class, their number is `per_class` or a `memory`
-    that is divided among the classes seen.
+    `choice` says which original patterns are kept. If they are chosen class by class, `per_class` patterns of each
+    class are kept, or a `memory` is divided among the classes seen.
     """
 
     source: Source = Source.NONE
@@ -122,23 +136,35 @@ class ReplayRecipe(Strict):
     weighting: Weighting = Weighting.PATTERNS
 
     def __post_init__(self) -> None:
-        at_least(1, self, "replay", "per_minibatch", "per_class")
-        original, chosen = self.source is Source.ORIGINAL, self.choice in (Choice.RANDOM, Choice.HERDING)
-        usual = original or self.choice is Choice.REPLACED
-        check(usual, f"replay.choice has no effect: replay.source is {self.source}, not original; remove it.")
-        fits = self.per_class is None or chosen
-        check(fits, f"replay.per_class is given, but replay.choice is {self.choice}: give random or herding.")
+        in_range(self, "replay", 1, MOST_AT_ONCE, "per_minibatch", "per_class")
+        if self.source is not Source.ORIGINAL and self.choice is not Choice.REPLACED:
+            raise ValueError(f"replay.choice has no effect: replay.source is {self.source}, not original; remove it.")
+        if self.per_class is not None and self.choice not in (Choice.RANDOM, Choice.HERDING):
+            raise ValueError(f"replay.per_class is given, but replay.choice is {self.choice}: give random or herding.")
         if self.source is Source.NONE:
-            check(self.memory == 0, "replay.memory is given, but replay.source is none: name a source or set it to 0.")
-            idle = "replay.per_minibatch is given, but replay.source is none: name a source or remove it."
-            check(self.per_minibatch is None, idle)
-            weighted = self.weighting is Weighting.PATTERNS
-            check(weighted, "replay.weighting has no effect: replay.source is none; name a source or remove it.")
-        elif self.choice is Choice.ALL:
-            check(self.memory == 0, "replay.memory has no effect: replay.choice is all; set it to 0.")
-        elif self.per_class is None:
-            check(self.memory >= 1, f"replay.memory is {self.memory}: give 1 pattern or more, or source none.")
+            self._check_nothing()
         else:
-            check(self.memory == 0, "replay.memory and replay.per_class exclude one another: set memory to 0.")
-        counted = self.per_minibatch is not None or not self.beside
-        check(counted, "replay.beside is true: say how many with replay.per_minibatch.")
+            self._check_memory()
+        if self.beside and self.per_minibatch is None:
+            raise ValueError("replay.beside is true: say how many with replay.per_minibatch.")
+
+    def _check_nothing(self) -> None:
+        """Nothing is replayed, so that no number of patterns is given."""
+        if self.memory != 0:
+            raise ValueError("replay.memory is given, but replay.source is none: name a source or set it to 0.")
+        if self.per_minibatch is not None:
+            raise ValueError("replay.per_minibatch is given, but replay.source is none: name a source or remove it.")
+        if self.weighting is not Weighting.PATTERNS:
+            raise ValueError("replay.weighting has no effect: replay.source is none; name a source or remove it.")
+
+    def _check_memory(self) -> None:
+        """The size of the memory is given once: by its choice, by `per_class`, or by itself."""
+        if self.choice is Choice.ALL:
+            if self.memory != 0:
+                raise ValueError("replay.memory has no effect: replay.choice is all; set it to 0.")
+        elif self.per_class is not None:
+            if self.memory != 0:
+                raise ValueError("replay.memory and replay.per_class exclude one another: set memory to 0.")
+        elif self.memory < 1:
+            raise ValueError(f"replay.memory is {self.memory}: give 1 pattern or more, or source none.")
+        in_range(self, "replay", 0, MOST_PATTERNS, "memory")

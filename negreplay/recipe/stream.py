@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from negreplay.recipe.checks import Strict, at_least, check
+from negreplay.recipe.checks import LARGEST_SIDE, MOST_AT_ONCE, Strict, in_range
 
 
 class Scenario(StrEnum):
-    """Which labels arrive when (Section 2, Appendix A); `DOMAINS`, where only the images change, is not there."""
+    """Which labels arrive when (Section 2, Appendix A).
+
+    With `DOMAINS`, which the paper does not have, the labels stay and only the images change.
+    """
 
     NI = "new-instances"
     NC = "new-classes"
@@ -28,10 +31,11 @@ class Augment(StrEnum):
 class ImageRecipe(Strict):
     """How images are read.
 
-    `size` is the side in pixels to which they are resized (None: as they are). With `shorter_side` they are resized so
-    that their shorter side has that many pixels, and the middle `size` x `size` is cut out. `augment` holds for
-    training only: `flip` mirrors half of the images; `crop-flip` also moves them by up to an eighth of their side;
-    `resized-crop-flip` takes 8 % to 100 % of an image, its sides in a ratio of 3:4 to 4:3, and resizes that.
+    Images are resized to `size` x `size` pixels; with None they stay as they are. With `shorter_side` images are
+    resized so that their shorter side has that many pixels, and the middle `size` x `size` is cut out. `augment`
+    changes training images only: `flip` mirrors half of the images; `crop-flip` also moves them by up to an eighth of
+    their side; `resized-crop-flip` takes 8 % to 100 % of an image, with sides in a ratio of 3:4 to 4:3, and resizes
+    that.
     """
 
     size: int | None = None
@@ -39,11 +43,15 @@ class ImageRecipe(Strict):
     augment: Augment = Augment.NONE
 
     def __post_init__(self) -> None:
-        at_least(8, self, "stream.images", "size")
-        fits = self.shorter_side is None or (self.size is not None and self.size <= self.shorter_side)
-        check(fits, f"stream.images.shorter_side is {self.shorter_side}: give images.size too, no larger than that.")
-        sized = self.augment is not Augment.RESIZED_CROP or self.size is not None
-        check(sized, "stream.images.augment is resized-crop-flip: give images.size, to which crops are resized.")
+        in_range(self, "stream.images", 8, LARGEST_SIDE, "size")
+        shorter = self.shorter_side
+        if shorter is not None and (self.size is None or shorter < self.size):
+            raise ValueError(f"stream.images.shorter_side is {shorter}: give images.size too, no larger than that.")
+        in_range(self, "stream.images", 8, LARGEST_SIDE, "shorter_side")
+        if self.augment is Augment.RESIZED_CROP and self.size is None:
+            raise ValueError(
+                "stream.images.augment is resized-crop-flip: give images.size, to which crops are resized."
+            )
 
 
 CORE50_LISTS = {
@@ -59,17 +67,22 @@ CORE50_LISTS = {
 
 @dataclass(frozen=True)
 class StreamRecipe(Strict):
-    """What arrives. `data` names a data set, or else a folder, a zip or a CSV of images.
+    """What arrives: which data, and which of its classes in which experience.
 
-    The data sets are `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `tiny-imagenet`, `imagenet`, `core50`.
+    `data` names a data set, or a folder, a zip or a CSV of images. The data sets are `digits`, `mnist`,
+    `fashion-mnist`, `cifar10`, `cifar100`, `tiny-imagenet`, `imagenet` and `core50`. Each scenario reads the fields in
+    its own way:
 
-    New Classes: `first_classes` in the first experience, then `classes` at a time. New Instances: all classes, each cut
-    into `parts`. New Instances and Classes: one part of `first_classes` classes, then the remaining (class, part) pairs
-    one at a time. New Domains: as New Classes, but a class is known by its place in its experience alone, so that all
-    experiences have the same labels. The seed draws the order of the classes, unless `order` names them as they arrive.
+    - New Classes: `first_classes` arrive in the first experience, then `classes` at a time.
+    - New Instances: the images of each class are cut into `parts`; one part of all classes arrives at a time.
+    - New Instances and Classes: one part of `first_classes` classes arrives first, then the remaining (class, part)
+      pairs one at a time.
+    - New Domains: classes arrive as in New Classes, but the label of a class is its place in its experience, so that
+      all experiences have the same labels.
 
-    CORe50 comes in official `lists` of experiences instead (see `CORE50_LISTS`), the seed being the run, with objects
-    for classes or their `categories`. Of the test images every `test_every`-th is used.
+    The seed draws the order of the classes, unless `order` names them as they arrive. CORe50 comes in official `lists`
+    of experiences instead (see `CORE50_LISTS`); the seed is then the number of the official run. Its classes are its
+    objects, or with `categories` their categories. Every `test_every`-th test image is used.
     """
 
     data: str
@@ -84,24 +97,35 @@ class StreamRecipe(Strict):
     test_every: int = 1
 
     def __post_init__(self) -> None:
-        at_least(1, self, "stream", "first_classes", "classes", "parts", "test_every")
-        plain = self.data != "digits" or self.images == ImageRecipe()
-        check(plain, "stream.images has no effect on digits, which have 8 x 8 pixels: remove it.")
+        in_range(self, "stream", 1, MOST_AT_ONCE, "first_classes", "classes", "parts", "test_every")
+        if self.data == "digits" and self.images != ImageRecipe():
+            raise ValueError("stream.images has no effect on digits, which have 8 x 8 pixels: remove it.")
         core50 = self.data == "core50"
-        check(core50 == (self.lists is not None), f"stream.lists is {self.lists}: core50, and nothing else, needs it.")
-        check(core50 or not self.categories, f"stream.categories has no effect: {self.data} has none; remove it.")
+        if core50 != (self.lists is not None):
+            raise ValueError(f"stream.lists is {self.lists}: core50, and nothing else, needs it.")
+        if self.categories and not core50:
+            raise ValueError(f"stream.categories has no effect: {self.data} has none; remove it.")
         if self.lists is not None:
-            known = ", ".join(CORE50_LISTS)
-            check(self.lists in CORE50_LISTS, f"stream.lists is {self.lists!r}: give one of {known}.")
-            fits = CORE50_LISTS[self.lists] is self.scenario
-            check(fits, f"stream.scenario is {self.scenario}: {self.lists} is {CORE50_LISTS[self.lists]}.")
-            free = (self.first_classes, self.classes, self.parts, self.order) == (1, 1, 1, ())
-            check(free, "stream.first_classes, classes, parts and order have no effect with lists: remove them.")
-            return
-        many_parts = self.scenario in (Scenario.NC, Scenario.DOMAINS) or self.parts >= 2
-        check(many_parts, f"stream.parts is {self.parts}: {self.scenario} needs 2 or more.")
-        equal = self.scenario is not Scenario.DOMAINS or self.first_classes == self.classes
-        check(equal, "stream.first_classes and classes differ: in new-domains give both the same number.")
-        ordered = self.scenario is not Scenario.NI or not self.order
-        check(ordered, "stream.order has no effect: in new-instances all classes arrive at once; remove it.")
-        check(len(set(self.order)) == len(self.order), f"stream.order is {self.order}: name each class once.")
+            self._check_lists(self.lists)
+        else:
+            self._check_classes()
+
+    def _check_lists(self, lists: str) -> None:
+        """An official list decides what arrives, so that nothing else does."""
+        if lists not in CORE50_LISTS:
+            raise ValueError(f"stream.lists is {lists!r}: give one of {', '.join(CORE50_LISTS)}.")
+        if CORE50_LISTS[lists] is not self.scenario:
+            raise ValueError(f"stream.scenario is {self.scenario}: {lists} is {CORE50_LISTS[lists]}.")
+        if (self.first_classes, self.classes, self.parts, self.order) != (1, 1, 1, ()):
+            raise ValueError("stream.first_classes, classes, parts and order have no effect with lists: remove them.")
+
+    def _check_classes(self) -> None:
+        """Classes and parts are given as the scenario needs them."""
+        if self.scenario in (Scenario.NI, Scenario.NIC) and self.parts < 2:
+            raise ValueError(f"stream.parts is {self.parts}: {self.scenario} needs 2 or more.")
+        if self.scenario is Scenario.DOMAINS and self.first_classes != self.classes:
+            raise ValueError("stream.first_classes and classes differ: in new-domains give both the same number.")
+        if self.scenario is Scenario.NI and self.order:
+            raise ValueError("stream.order has no effect: in new-instances all classes arrive at once; remove it.")
+        if len(set(self.order)) != len(self.order):
+            raise ValueError(f"stream.order is {self.order}: name each class once.")

@@ -3,36 +3,25 @@
 import re
 from dataclasses import dataclass, field
 
-from negreplay.recipe.checks import Strict, at_least, check
-from negreplay.recipe.learning import Choice, Mode, OptimizerRecipe, PhaseRecipe, ReplayRecipe, Source
-from negreplay.recipe.nets import ClassifierRecipe, Front, GeneratorRecipe, Outputs
+from negreplay.recipe.checks import LARGEST, MOST_AT_ONCE, Strict, in_range
+from negreplay.recipe.learning import Choice, Mode, OptimizerRecipe, PhaseRecipe, ReplayRecipe, Source, Weighting
+from negreplay.recipe.nets import ClassifierRecipe, Front, GeneratorRecipe
 from negreplay.recipe.stream import StreamRecipe
-from negreplay.recipe.systems import (
-    BiCRecipe,
-    DGRRecipe,
-    EEILRecipe,
-    ICaRLRecipe,
-    IL2MRecipe,
-    LatentReplayRecipe,
-    LearnerRecipe,
-    LUCIRRecipe,
-    LwFRecipe,
-    LwMRecipe,
-    NearestMeanRecipe,
-    SLDARecipe,
-)
+from negreplay.recipe.systems import LatentReplayRecipe, LearnerRecipe
+from negreplay.recipe.systems.system import Replays
 
 
 @dataclass(frozen=True)
 class Recipe(Strict):
     """One arm: everything that decides a run but its seed.
 
-    `first` and `following` are how the first experience and each later one train the classifier; learners that train
-    nothing have none.
+    `stream` says what arrives; it is None in a recipe that only says how to learn, which no study takes. `first` and
+    `following` are the phases in which the first experience and each later one train the classifier; they are None for
+    a system that trains nothing. Every `evaluate_every`-th experience is evaluated, and the last.
     """
 
     name: str
-    stream: StreamRecipe
+    stream: StreamRecipe | None
     classifier: ClassifierRecipe
     first: PhaseRecipe | None = None
     following: PhaseRecipe | None = None
@@ -47,61 +36,93 @@ class Recipe(Strict):
         """Whether training data, images or their latents, are kept between experiences."""
         return self.replay.source is Source.ORIGINAL
 
+    @property
+    def arriving(self) -> StreamRecipe:
+        """The stream, which a recipe that is to be learned has.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.stream is None:
+            raise ValueError(f"arm {self.name!r} has no stream: say what arrives.")
+        return self.stream
+
     def __post_init__(self) -> None:
         arm, share = f"arm {self.name!r}: ", self.replay.per_minibatch
-        plain = re.fullmatch(r"\w[\w.-]*", self.name) is not None  # it becomes the name of a file
-        check(plain, f"{arm}name: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
-        at_least(1, self, f"arm {self.name!r}", "evaluate_every")
+        if not re.fullmatch(r"\w[\w.-]*", self.name):  # it becomes the name of a file
+            raise ValueError(f"{arm}name: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
+        in_range(self, f"arm {self.name!r}", 1, MOST_AT_ONCE, "evaluate_every")
         generated = self.replay.source is Source.GENERATED
-        check(generated or self.generator is None, f"{arm}generator has no effect: replay.source is not generated.")
-        check(not generated or self.generator is not None, f"{arm}replay.source is generated: describe the generator.")
-        check(
-            share is None or self.replay.beside or share < self.optimizer.minibatch,
-            f"{arm}replay.per_minibatch is {share}: give fewer than optimizer.minibatch ({self.optimizer.minibatch}).",
-        )
-        moving = self.classifier.front is Front.TRAINED and self.replay.source is not Source.NONE
-        check(not moving, f"{arm}classifier.front is trained: replayed latents would go stale; block the front.")
-        positive = self.replay.mode is Mode.POSITIVE and not self.replay.through_features
-        check(not positive, f"{arm}replay.through_features is false: this holds for negative replay only.")
-        _check_system(arm, self)
+        if self.generator is not None and not generated:
+            raise ValueError(f"{arm}generator has no effect: replay.source is not generated.")
+        if self.generator is None and generated:
+            raise ValueError(f"{arm}replay.source is generated: describe the generator.")
+        minibatch = self.optimizer.minibatch
+        if share is not None and share >= minibatch and not self.replay.beside:
+            raise ValueError(
+                f"{arm}replay.per_minibatch is {share}: give fewer than optimizer.minibatch ({minibatch})."
+            )
+        if self.classifier.front is Front.TRAINED and self.replay.source is not Source.NONE:
+            raise ValueError(f"{arm}classifier.front is trained: replayed latents would go stale; block the front.")
+        if self.replay.mode is Mode.POSITIVE and not self.replay.through_features:
+            raise ValueError(f"{arm}replay.through_features is false: this holds for negative replay only.")
+        _check_training(arm, self)
+        _check_layers(arm, self)
+        _check_replay(arm, self.learner, self.replay)
 
 
-def _check_system(arm: str, recipe: Recipe) -> None:
-    """What the system needs is there, and what it cannot use is not."""
-    learner, replay = recipe.learner, recipe.replay
-    trains = not isinstance(learner, NearestMeanRecipe | SLDARecipe)
+def _check_training(arm: str, recipe: Recipe) -> None:
+    """A system that trains has phases, and one that trains nothing has neither phases nor an optimiser."""
+    learner = recipe.learner
     for name in ("first", "following"):
         given = getattr(recipe, name) is not None
-        check(given or not trains, f"{arm}{name} is missing: say how long and how fast experiences are learned.")
-        check(trains or not given, f"{arm}{name} has no effect: {learner.kind} trains nothing; remove it.")
-    idle = f"{arm}optimizer has no effect: {learner.kind} trains nothing; remove it."
-    check(trains or recipe.optimizer == OptimizerRecipe(), idle)
-    if isinstance(learner, LatentReplayRecipe):
-        trick = learner.outputs is Outputs.CURRENT and replay.source is not Source.NONE
-        check(not trick, f"{arm}learner.outputs is current: replayed patterns have no output then; set source none.")
+        if learner.trains and not given:
+            raise ValueError(f"{arm}{name} is missing: say how long and how fast experiences are learned.")
+        if given and not learner.trains:
+            raise ValueError(f"{arm}{name} has no effect: {learner.kind} trains nothing; remove it.")
+    if recipe.optimizer != OptimizerRecipe() and not learner.trains:
+        raise ValueError(f"{arm}optimizer has no effect: {learner.kind} trains nothing; remove it.")
+
+
+def _check_layers(arm: str, recipe: Recipe) -> None:
+    """The network is cut where the system can work, and only layers learn that may."""
+    learner, layer = recipe.learner, recipe.classifier.replay_layer
+    if recipe.classifier.front is not Front.BLOCKED and not learner.front_learns:
+        raise ValueError(f"{arm}classifier.front learns: {learner.kind} learns above the replay layer only; block it.")
+    if learner.makes_images and layer != "input":
+        raise ValueError(f"{arm}classifier.replay_layer is {layer}: {learner.kind} makes images; take input.")
+
+
+def _check_replay(arm: str, learner: LearnerRecipe, replay: ReplayRecipe) -> None:
+    """The system can replay this."""
+    objection = learner.objection(replay)
+    if objection is not None:
+        raise ValueError(f"{arm}{objection}")
+    if learner.replays is Replays.ANYTHING:
         return
-    blocked = recipe.classifier.front is Front.BLOCKED
-    check(blocked, f"{arm}classifier.front learns: {learner.kind} learns above the replay layer only; block it.")
-    images = not isinstance(learner, DGRRecipe) or recipe.classifier.replay_layer == "input"
-    check(images, f"{arm}classifier.replay_layer is {recipe.classifier.replay_layer}: dgr makes images; take input.")
+    if learner.replays is Replays.NOTHING:
+        if replay != ReplayRecipe():
+            raise ValueError(f"{arm}replay has no effect on {learner.kind}: remove it.")
+        return
     exemplars = replay.source is Source.ORIGINAL and replay.choice in (Choice.RANDOM, Choice.HERDING)
-    forbidden = isinstance(learner, DGRRecipe | NearestMeanRecipe | SLDARecipe)
-    needed = isinstance(learner, ICaRLRecipe | EEILRecipe | LUCIRRecipe | IL2MRecipe | BiCRecipe)
-    check(not forbidden or replay == ReplayRecipe(), f"{arm}replay has no effect on {learner.kind}: remove it.")
-    check(not needed or exemplars, f"{arm}{learner.kind} needs exemplars: replay.source original, choice herding.")
-    optional = isinstance(learner, LwFRecipe | LwMRecipe) and replay.source is Source.NONE
-    fits = forbidden or optional or (exemplars and replay.mode is Mode.POSITIVE)
-    check(fits, f"{arm}{learner.kind} replays exemplars: source original, mode positive, choice random or herding.")
-    weighted = replay == ReplayRecipe() or replay.weighting is ReplayRecipe().weighting
-    check(weighted, f"{arm}replay.weighting has no effect on {learner.kind}: remove it.")
+    if learner.replays is Replays.EXEMPLARS and not exemplars:
+        raise ValueError(f"{arm}{learner.kind} needs exemplars: replay.source original, choice herding.")
+    if replay.source is Source.NONE:
+        return
+    if not exemplars or replay.mode is not Mode.POSITIVE:
+        raise ValueError(
+            f"{arm}{learner.kind} replays exemplars: source original, mode positive, choice random or herding."
+        )
+    if replay.weighting is not Weighting.PATTERNS:
+        raise ValueError(f"{arm}replay.weighting has no effect on {learner.kind}: remove it.")
 
 
 @dataclass(frozen=True)
 class Study(Strict):
     """What `negreplay run` takes: arms that are compared, and the seeds that each is repeated with.
 
-    `reproduces` names the paper's tables and figures that it gives numbers for, such as `table1`; `hours` is what the
-    whole of it takes, measured or estimated, on the machine `on`.
+    `reproduces` names the tables and figures of the paper that the study gives numbers for, such as `table1`. `hours`
+    is the time that the whole study takes on the machine `on`, measured or estimated.
     """
 
     name: str
@@ -113,11 +134,17 @@ class Study(Strict):
     on: str = "two cores"
 
     def __post_init__(self) -> None:
-        check(len(self.recipes) >= 1, "study.recipes is empty: give at least one arm.")
-        check(len(self.seeds) >= 1, "study.seeds is empty: give at least one seed.")
-        at_least(0, self, "study", "hours")
-        inside = all(0 <= seed < 2**32 for seed in self.seeds)  # what NumPy takes
-        check(inside, f"study.seeds is {self.seeds}: give numbers from 0 to 4294967295.")
-        check(len(set(self.seeds)) == len(self.seeds), f"study.seeds is {self.seeds}: give each seed once.")
+        if not self.recipes:
+            raise ValueError("study.recipes is empty: give at least one arm.")
+        if not self.seeds:
+            raise ValueError("study.seeds is empty: give at least one seed.")
+        in_range(self, "study", 0, LARGEST, "hours")
+        if not all(0 <= seed < 2**32 for seed in self.seeds):  # what NumPy takes
+            raise ValueError(f"study.seeds is {self.seeds}: give numbers from 0 to 4294967295.")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"study.seeds is {self.seeds}: give each seed once.")
         names = [recipe.name for recipe in self.recipes]
-        check(len(set(names)) == len(names), f"study.recipes has two arms of one name: {names}.")
+        if len(set(names)) != len(names):
+            raise ValueError(f"study.recipes has two arms of one name: {names}.")
+        for recipe in self.recipes:
+            _ = recipe.arriving  # refuses an arm without a stream

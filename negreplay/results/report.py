@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from negreplay.files import write_whole
-from negreplay.recipe import Choice, LatentReplayRecipe, Mode, Outputs, Recipe, Source, Study
+from negreplay.recipe import Choice, Mode, Recipe, Replays, Source, Study
 from negreplay.results import curves
 from negreplay.results.metrics import Row, Summary, class_names, summarise
 from negreplay.results.pages import render
@@ -21,38 +21,18 @@ from negreplay.results.table import title
 from negreplay.results.targets import Target, benchmark_beside, target
 
 BLOCK = 25
-KEPT = {
+SOURCES = {
     Source.NONE: "Learns from the newest images only; nothing of the past is shown again.",
     Source.ORIGINAL: "Some training patterns of the past are kept and shown again.",
     Source.GENERATED: "No images are kept: a generator network imagines patterns of the past.",
     Source.RANDOM: "Nothing of the past is kept: random numbers are shown under random class labels.",
 }
 EVERYTHING = "All training patterns of the past are kept and learned again: no method, but the ceiling."
-USED = {
+MODES = {
     Mode.POSITIVE: "They count like real data, so they may change what is known about any class (positive replay).",
     Mode.NEGATIVE: "They are counterexamples only: they tell the newest classes what they are not, and leave what is "
     "known about the earlier ones as it was (negative replay).",
 }
-
-
-HELD = {
-    "si": "Weights whose movement lowered the loss are held where they were.",
-    "ewc": "Weights that predictions depend on are held where they were.",
-    "rwalk": "Weights that predictions and the loss depended on are held where they were.",
-}
-HOW = {
-    "lwf": "What the network said of the new images before it learned them is held on to.",
-    "lwm": "What the network said of the new images, and where it looked, is held on to.",
-    "icarl": "Outputs are held on to; the nearest mean of kept patterns decides.",
-    "eeil": "Outputs are held on to, then equally many patterns of each class are learned.",
-    "lucir": "Features keep their direction, and old classes are held apart from new ones.",
-    "il2m": "Scores of old classes are scaled to what they were when the class was new.",
-    "bic": "Outputs are held on to, then two numbers undo the bias towards the newest classes.",
-    "dgr": "A generator network imagines images of the past, which the old network labels.",
-    "nearest-mean": "Nothing is trained: the nearest mean of a class's features decides.",
-    "slda": "Nothing is trained but the means of classes and how features vary around them.",
-}
-"""What the systems do that are not Algorithm 2."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +64,12 @@ class Arm:
 
 
 def _meaning(recipe: Recipe) -> Iterator[str]:
-    replay, learner = recipe.replay, recipe.learner
-    how = HOW.get(learner.kind)
-    if how is None or replay.source is not Source.NONE:
-        yield EVERYTHING if replay.choice is Choice.ALL else KEPT[replay.source]
-    if how is not None:
-        yield how
-    elif replay.source is not Source.NONE:
-        yield USED[replay.mode]
-    if isinstance(learner, LatentReplayRecipe):
-        if learner.penalty is not None:
-            yield HELD[learner.penalty.kind]
-        if learner.outputs is Outputs.CURRENT:
-            yield "Nothing is taught against classes that are not there."
+    replay, anything = recipe.replay, recipe.learner.replays is Replays.ANYTHING
+    if anything or replay.source is not Source.NONE:
+        yield EVERYTHING if replay.choice is Choice.ALL else SOURCES[replay.source]
+    if anything and replay.source is not Source.NONE:
+        yield MODES[replay.mode]
+    yield from recipe.learner.explanation()
 
 
 def write_report(folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str) -> Path:

@@ -56,7 +56,7 @@ def small_imagenet() -> tuple[Recipe, ...]:
     makes latents of up to 40. The share stays at the printed 36 of 128, although here the memory is larger than an
     experience.
     """
-    stream = replace(cifar50.NC.stream, first_classes=2, classes=2, images=ImageRecipe(32, augment=Augment.CROP))
+    stream = replace(cifar50.NC.arriving, first_classes=2, classes=2, images=ImageRecipe(32, augment=Augment.CROP))
     classifier = ClassifierRecipe("resnet18-32", "layer3", Front.FIRST, renorm=None)
     arms = (replace(shortened(arm), classifier=classifier) for arm in imagenet_nc.IMAGENET_NC.recipes)
     return elsewhere(tuple(arms), stream, 1000)
@@ -65,13 +65,13 @@ def small_imagenet() -> tuple[Recipe, ...]:
 CIFAR50_NC_PRINTED = Study(
     "cifar50-nc-printed",
     "cifar50-nc with the settings of Tables 4, 5 and 10 as printed.",
-    elsewhere((core50_nc.TABLE_4, *core50_nc.PRINTED), cifar50.NC.stream, 250),
+    elsewhere((core50_nc.TABLE_4, *core50_nc.PRINTED), cifar50.NC.arriving, 250),
     hours=3.0,
 )
 CIFAR50_NIC_PRINTED = Study(
     "cifar50-nic-printed",
     "cifar50-nic with the settings of Tables 8, 9 and 12 as printed.",
-    elsewhere(core50_nic.CORE50_NIC.recipes, cifar50.NIC.stream, 50),
+    elsewhere(core50_nic.CORE50_NIC.recipes, cifar50.NIC.arriving, 50),
     hours=4.0,
 )
 CIFAR50_NC_BLOCKED = Study(

@@ -6,78 +6,49 @@ pretrained MobileNetV1 of `cifar50-nc-pooled`, on which a head alone is learned.
 
 from dataclasses import replace
 
-from negreplay.recipe import (
-    Augment,
-    BiCRecipe,
-    Choice,
-    ClassifierRecipe,
-    EEILRecipe,
-    EWCRecipe,
-    Front,
-    HeadKind,
-    ICaRLRecipe,
-    IL2MRecipe,
-    ImageRecipe,
-    LatentReplayRecipe,
-    LearnerRecipe,
-    LUCIRRecipe,
-    LwFRecipe,
-    LwMRecipe,
-    Mode,
-    NearestMeanRecipe,
-    OptimizerRecipe,
-    Outputs,
-    PhaseRecipe,
-    Recipe,
-    ReplayRecipe,
-    RWalkRecipe,
-    SLDARecipe,
-    Source,
-    Study,
-    SynapticIntelligenceRecipe,
-)
+from negreplay import recipe as r
 from negreplay.studies import cifar50
 from negreplay.studies.arms import six_arms
 
-EXEMPLARS = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=20)
-DRAWN = replace(EXEMPLARS, choice=Choice.RANDOM)
-EVERYTHING = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
-PLAIN = LatentReplayRecipe(HeadKind.PLAIN, outputs=Outputs.SEEN)
+EXEMPLARS = r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, choice=r.Choice.HERDING, per_class=20)
+DRAWN = replace(EXEMPLARS, choice=r.Choice.RANDOM)
+EVERYTHING = r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, choice=r.Choice.ALL)
+PLAIN = r.LatentReplayRecipe(r.HeadKind.PLAIN, outputs=r.Outputs.SEEN)
 
 
 def systems(
-    base: Recipe, balanced: PhaseRecipe, strengths: dict[str, float], rates: dict[str, float]
-) -> tuple[Recipe, ...]:
+    base: r.Recipe, balanced: r.PhaseRecipe, strengths: dict[str, float], rates: dict[str, float]
+) -> tuple[r.Recipe, ...]:
     """The systems that train, from `base`, which is fine tuning.
 
     Args:
         base: images, network and phases.
         balanced: the second stage of EEIL.
-        strengths: of the penalties and distillations.
-        rates: by arm, where the base's do not suit it.
+        strengths: the strengths of penalties and distillations, by arm.
+        rates: the learning rates, by arm, where those of the base do not suit it.
     """
 
-    def arm(name: str, learner: LearnerRecipe, replay: ReplayRecipe = EXEMPLARS) -> Recipe:
+    def arm(name: str, learner: r.LearnerRecipe, replay: r.ReplayRecipe = EXEMPLARS) -> r.Recipe:
         return paced(replace(base, name=name, learner=learner, replay=replay), rates.get(name))
 
     return (
         base,
         arm("fine-tuning-e", PLAIN),
         arm("er", PLAIN, DRAWN),
-        arm("ewc-e", replace(PLAIN, penalty=EWCRecipe(strengths["ewc-e"], decay=0.5, patterns=500, drawn=True))),
-        arm("rwalk", replace(PLAIN, penalty=RWalkRecipe(strengths["rwalk"]))),
-        arm("lwf", LwFRecipe(strengths["lwf"], outputs=Outputs.OWN), ReplayRecipe()),
-        arm("lwf-e", LwFRecipe(strengths["lwf-e"])),
-        arm("icarl", ICaRLRecipe()),
-        arm("eeil", EEILRecipe(balanced)),
-        arm("lucir", LUCIRRecipe()),
-        arm("il2m", IL2MRecipe()),
-        arm("bic", BiCRecipe()),
-        arm("labels-trick", replace(PLAIN, outputs=Outputs.CURRENT), ReplayRecipe()),
+        arm("ewc-e", replace(PLAIN, penalty=r.EWCRecipe(strengths["ewc-e"], decay=0.5, patterns=500, drawn=True))),
+        arm("rwalk", replace(PLAIN, penalty=r.RWalkRecipe(strengths["rwalk"]))),
+        arm("lwf", r.LwFRecipe(strengths["lwf"], outputs=r.Outputs.OWN), r.ReplayRecipe()),
+        arm("lwf-e", r.LwFRecipe(strengths["lwf-e"])),
+        arm("icarl", r.ICaRLRecipe()),
+        arm("eeil", r.EEILRecipe(balanced)),
+        arm("lucir", r.LUCIRRecipe()),
+        arm("il2m", r.IL2MRecipe()),
+        arm("bic", r.BiCRecipe()),
+        arm("labels-trick", replace(PLAIN, outputs=r.Outputs.CURRENT), r.ReplayRecipe()),
     )
 
 
-def paced(recipe: Recipe, rate: float | None) -> Recipe:
+def paced(recipe: r.Recipe, rate: float | None) -> r.Recipe:
     """The recipe with one rate for all that learns, in all experiences; as it is, if none is given."""
     assert recipe.first and recipe.following, "systems that train have phases"
     if rate is None:
@@ -89,20 +60,22 @@ def paced(recipe: Recipe, rate: float | None) -> Recipe:
     return replace(recipe, first=first, following=following)
 
 
-FIRST = PhaseRecipe(30, 0.1, 0.1, decay_every=12)
-SCRATCH = Recipe(
+FIRST = r.PhaseRecipe(30, 0.1, 0.1, decay_every=12)
+SCRATCH = r.Recipe(
     name="fine-tuning",
-    stream=replace(cifar50.NC.stream, images=ImageRecipe(augment=Augment.CROP)),
-    classifier=ClassifierRecipe("resnet20-32", "input", renorm=None),
+    stream=replace(cifar50.NC.arriving, images=r.ImageRecipe(augment=r.Augment.CROP)),
+    classifier=r.ClassifierRecipe("resnet20-32", "input", renorm=None),
     first=FIRST,
     following=replace(FIRST, lr_features=0.05, lr_head=0.05),
     learner=PLAIN,
-    optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=2e-4),
+    optimizer=r.OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=2e-4),
 )
-ALL_AT_ONCE = replace(SCRATCH, name="joint", stream=replace(SCRATCH.stream, first_classes=50), replay=EVERYTHING)
+ALL_AT_ONCE = replace(SCRATCH, name="joint", stream=replace(SCRATCH.arriving, first_classes=50), replay=EVERYTHING)
 """The ceiling in a single experience: to learn all classes so far in each of nine takes five times as long."""
 AR1 = replace(
-    SCRATCH, name="ar1", learner=LatentReplayRecipe(penalty=SynapticIntelligenceRecipe(8e5, clip=4e-5, multiplier=1e-6))
+    SCRATCH,
+    name="ar1",
+    learner=r.LatentReplayRecipe(penalty=r.SynapticIntelligenceRecipe(8e5, clip=4e-5, multiplier=1e-6)),
 )
 """The importance of a weight is clipped where steps still converge (see `STRENGTHS`), not at the 1e-3 of Table 4. Batch
 norm is plain, as on ImageNet (Table 6): the statistics of batch renormalisation hardly move after the first experience,
@@ -118,23 +91,23 @@ strength; theirs are not scaled, and bear 20.
 LATENT = replace(
     SCRATCH,
     name="no-replay",
-    classifier=ClassifierRecipe("resnet20-32", "layer2", Front.FIRST, renorm=None),
-    following=PhaseRecipe(30, lr_features=5e-3, lr_head=0.05),
-    learner=LatentReplayRecipe(),
+    classifier=r.ClassifierRecipe("resnet20-32", "layer2", r.Front.FIRST, renorm=None),
+    following=r.PhaseRecipe(30, lr_features=5e-3, lr_head=0.05),
+    learner=r.LatentReplayRecipe(),
 )
 """As on ImageNet (Table 6): after the first experience the last stage and the head learn, these with its rates."""
 GENERATOR = replace(cifar50.NC_GENERATOR, first_iterations=None, iterations=None, epochs=30)
-CIFAR50_SYSTEMS = Study(
+CIFAR50_SYSTEMS = r.Study(
     "cifar50-systems",
     "50 classes of photographs, 10 then 8 x 5: the systems of Table 3, ResNet-20 from nothing.",
     (
         *systems(
             SCRATCH,
-            PhaseRecipe(15, 0.01, 0.01, decay_every=5),
+            r.PhaseRecipe(15, 0.01, 0.01, decay_every=5),
             STRENGTHS,
             {"icarl": 0.02},  # its loss is a sum over outputs: the paper has a rate of 2 for the mean over 100 of them
         ),
-        replace(SCRATCH, name="lwm", learner=LwMRecipe("layer3", strength=2.0), replay=EXEMPLARS),
+        replace(SCRATCH, name="lwm", learner=r.LwMRecipe("layer3", strength=2.0), replay=EXEMPLARS),
         replace(AR1, name="ar1-e", replay=EXEMPLARS),
         AR1,
         ALL_AT_ONCE,
@@ -145,14 +118,14 @@ CIFAR50_SYSTEMS = Study(
 )
 
 
-def larger(arm: Recipe) -> Recipe:
+def larger(arm: r.Recipe) -> r.Recipe:
     """The arm with a ResNet-18, whose stages are four."""
     layer = {"input": "input", "layer2": "layer3"}[arm.classifier.replay_layer]
-    learner = replace(arm.learner, layer="layer4") if isinstance(arm.learner, LwMRecipe) else arm.learner
+    learner = replace(arm.learner, layer="layer4") if isinstance(arm.learner, r.LwMRecipe) else arm.learner
     return replace(arm, learner=learner, classifier=replace(arm.classifier, backbone="resnet18-32", replay_layer=layer))
 
 
-CIFAR50_SYSTEMS_RESNET18 = Study(
+CIFAR50_SYSTEMS_RESNET18 = r.Study(
     "cifar50-systems-resnet18",
     "cifar50-systems with a ResNet-18.",
     tuple(map(larger, CIFAR50_SYSTEMS.recipes)),
@@ -184,30 +157,32 @@ RATES = {
     "nr-gd": 0.01,
     "nr-rd": 0.001,
 }
-"""Of the head; others learn at 0.05. Each was the best of about seven, from 0.0005 to 0.2 (LUCIR: 0.5 to 10), with a
-seed that the study does not use."""
+"""The learning rates of the head, by arm; arms that are not here learn at 0.05.
+
+Each rate was the best of about seven from 0.0005 to 0.2 (LUCIR: 0.5 to 10), with a seed that the study does not use.
+"""
 
 
-def untrained(name: str, learner: LearnerRecipe) -> Recipe:
+def untrained(name: str, learner: r.LearnerRecipe) -> r.Recipe:
     """A learner that trains nothing, on the same stored features."""
-    return Recipe(name, POOLED.stream, POOLED.classifier, learner=learner)
+    return r.Recipe(name, POOLED.stream, POOLED.classifier, learner=learner)
 
 
-CIFAR50_SYSTEMS_POOLED = Study(
+CIFAR50_SYSTEMS_POOLED = r.Study(
     "cifar50-systems-pooled",
     "50 classes of photographs, 10 then 8 x 5: the systems of Table 3 on pretrained features.",
     (
-        *systems(HEAD, PhaseRecipe(6, 0.0, 4e-4), {"ewc-e": 1e2, "rwalk": 1.0, "lwf": 1.0, "lwf-e": 0.3}, RATES),
+        *systems(HEAD, r.PhaseRecipe(6, 0.0, 4e-4), {"ewc-e": 1e2, "rwalk": 1.0, "lwf": 1.0, "lwf-e": 0.3}, RATES),
         paced(replace(HEAD, name="joint", replay=EVERYTHING), RATES["joint"]),
-        untrained("nearest-mean", NearestMeanRecipe()),
-        untrained("slda", SLDARecipe()),
+        untrained("nearest-mean", r.NearestMeanRecipe()),
+        untrained("slda", r.SLDARecipe()),
         *(
             paced(arm, RATES[arm.name])
             for arm in (
-                replace(HEAD, name="cwr", learner=LatentReplayRecipe(HeadKind.CWR)),
-                replace(HEAD, name="cwr-plus", learner=LatentReplayRecipe(HeadKind.CWR_PLUS)),
-                replace(HEAD, name="cwr-star", learner=LatentReplayRecipe()),
-                replace(HEAD, name="cwr-star-e", learner=LatentReplayRecipe(), replay=EXEMPLARS),
+                replace(HEAD, name="cwr", learner=r.LatentReplayRecipe(r.HeadKind.CWR)),
+                replace(HEAD, name="cwr-plus", learner=r.LatentReplayRecipe(r.HeadKind.CWR_PLUS)),
+                replace(HEAD, name="cwr-star", learner=r.LatentReplayRecipe()),
+                replace(HEAD, name="cwr-star-e", learner=r.LatentReplayRecipe(), replay=EXEMPLARS),
                 *cifar50.CIFAR50_NC_POOLED.recipes[1:],
             )
         ),

@@ -7,29 +7,12 @@ NR-RD 64.05, PR-OD above 70, PR-GD clearly below no replay.
 
 from dataclasses import replace
 
-from negreplay.recipe import (
-    ClassifierRecipe,
-    Front,
-    GeneratorRecipe,
-    HeadKind,
-    LatentReplayRecipe,
-    Mode,
-    OptimizerRecipe,
-    PhaseRecipe,
-    Recipe,
-    ReplayRecipe,
-    Scenario,
-    Source,
-    StreamRecipe,
-    Study,
-    SynapticIntelligenceRecipe,
-    WeightsRecipe,
-)
+from negreplay import recipe as r
 from negreplay.studies.arms import named, replay_arms
 
 # A public training of MobileNetV1. The paper's own weights pad symmetrically, rectify with ReLU and normalise as
-# torchvision does, which are the defaults of `Weights`.
-MOBILENET = WeightsRecipe(
+# torchvision does, which are the defaults of `WeightsRecipe`.
+MOBILENET = r.WeightsRecipe(
     file="mobilenet_v1_1.0_imagenet.safetensors",
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
@@ -38,25 +21,25 @@ MOBILENET = WeightsRecipe(
     eps=1e-3,
 )
 
-TABLE_4 = Recipe(
+TABLE_4 = r.Recipe(
     name="no-replay",
-    stream=StreamRecipe("core50", Scenario.NC, lists="nc"),
-    classifier=ClassifierRecipe("mobilenet_v1", "conv5_4/dw", Front.TRAINED, weights=MOBILENET),
-    first=PhaseRecipe(epochs=4, lr_features=3e-4, lr_head=3e-4),
-    following=PhaseRecipe(epochs=4, lr_features=3e-4, lr_head=3e-4),
-    learner=LatentReplayRecipe(penalty=SynapticIntelligenceRecipe(strength=8e5, clip=1e-3, multiplier=1e-6)),
-    optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
+    stream=r.StreamRecipe("core50", r.Scenario.NC, lists="nc"),
+    classifier=r.ClassifierRecipe("mobilenet_v1", "conv5_4/dw", r.Front.TRAINED, weights=MOBILENET),
+    first=r.PhaseRecipe(epochs=4, lr_features=3e-4, lr_head=3e-4),
+    following=r.PhaseRecipe(epochs=4, lr_features=3e-4, lr_head=3e-4),
+    learner=r.LatentReplayRecipe(penalty=r.SynapticIntelligenceRecipe(strength=8e5, clip=1e-3, multiplier=1e-6)),
+    optimizer=r.OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
 )
 TABLE_5 = replace(
     TABLE_4,
     name="pr-od",
-    classifier=replace(TABLE_4.classifier, front=Front.BLOCKED),
-    first=PhaseRecipe(epochs=4, lr_features=3e-2, lr_head=3e-2),
-    following=PhaseRecipe(epochs=4, lr_features=5e-5, lr_head=5e-4),
-    replay=ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, memory=1500, per_minibatch=14),
+    classifier=replace(TABLE_4.classifier, front=r.Front.BLOCKED),
+    first=r.PhaseRecipe(epochs=4, lr_features=3e-2, lr_head=3e-2),
+    following=r.PhaseRecipe(epochs=4, lr_features=5e-5, lr_head=5e-4),
+    replay=r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, memory=1500, per_minibatch=14),
     learner=replace(TABLE_4.learner, penalty=None),
 )
-TABLE_10 = GeneratorRecipe(
+TABLE_10 = r.GeneratorRecipe(
     body="conv",
     width=128,
     latent_dim=100,
@@ -73,7 +56,7 @@ PRINTED = replay_arms(TABLE_5, TABLE_10)
 # Table 4's 3e-4 each is (docs/departures.md).
 REPLAY = replay_arms(replace(TABLE_5, first=TABLE_4.first), TABLE_10)
 
-CORE50_NC = Study(
+CORE50_NC = r.Study(
     "core50-nc",
     "CORe50 NC: 10 objects, then 8 x 5 new ones.",
     (TABLE_4, *REPLAY),
@@ -82,19 +65,19 @@ CORE50_NC = Study(
 )
 
 
-def naive(base: Recipe) -> Recipe:
+def naive(base: r.Recipe) -> r.Recipe:
     """Without any means against forgetting: a plain head, so that negative replay is the masked loss of Appendix C.
 
     The generator does without the loss of classification: a classifier that has forgotten would teach it to forget.
     """
     generator = base.generator and replace(base.generator, eta=0.0)
-    return replace(base, learner=replace(base.learner, head=HeadKind.PLAIN), generator=generator)
+    return replace(base, learner=replace(base.learner, head=r.HeadKind.PLAIN), generator=generator)
 
 
-def gradient_blocked(arms: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+def gradient_blocked(arms: tuple[r.Recipe, ...]) -> tuple[r.Recipe, ...]:
     """The variant at the end of Section 3.3, beside the usual one: negative patterns do not move the features."""
 
-    def blocked(arm: Recipe) -> Recipe:
+    def blocked(arm: r.Recipe) -> r.Recipe:
         return replace(arm, name=f"{arm.name}-blocked", replay=replace(arm.replay, through_features=False))
 
     usual = named(arms, "nr-od", "nr-gd", "nr-rd")
@@ -102,17 +85,17 @@ def gradient_blocked(arms: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
 
 
 # The paper gives no settings for the naive arms; those of the other arms are taken, but for eta.
-CORE50_NC_NAIVE = Study(
+CORE50_NC_NAIVE = r.Study(
     "core50-nc-naive",
     "CORe50 NC with a plain head: stand-alone negative replay (Appendix C).",
     (
-        naive(replace(REPLAY[0], name="no-replay", replay=ReplayRecipe())),
+        naive(replace(REPLAY[0], name="no-replay", replay=r.ReplayRecipe())),
         *map(naive, named(REPLAY, "pr-od", "pr-gd", "nr-gd")),
     ),
     reproduces=("figure6",),
     hours=6.0,
 )
-CORE50_NC_BLOCKED = Study(
+CORE50_NC_BLOCKED = r.Study(
     "core50-nc-blocked",
     "CORe50 NC: negative patterns with and without gradient in the features (Section 3.3).",
     gradient_blocked(REPLAY),

@@ -8,47 +8,32 @@ some 25 hours a seed on one GPU with 16 cores to decode (estimated, not run). Ex
 
 from dataclasses import replace
 
-from negreplay.recipe import (
-    Augment,
-    ClassifierRecipe,
-    Front,
-    GeneratorRecipe,
-    ImageRecipe,
-    Mode,
-    OptimizerRecipe,
-    PhaseRecipe,
-    Recipe,
-    ReplayRecipe,
-    Scenario,
-    Source,
-    StreamRecipe,
-    Study,
-)
+from negreplay import recipe as r
 from negreplay.studies.arms import replay_arms
 
 FLOOR = 1 / 11
 """Where Equation 16 ends; the exact number cannot be read in the paper."""
 
-TABLE_6 = Recipe(
+TABLE_6 = r.Recipe(
     name="no-replay",
-    stream=StreamRecipe(
+    stream=r.StreamRecipe(
         "imagenet",
-        Scenario.NC,
+        r.Scenario.NC,
         first_classes=40,
         classes=40,
-        images=ImageRecipe(224, shorter_side=234, augment=Augment.RESIZED_CROP),
+        images=r.ImageRecipe(224, shorter_side=234, augment=r.Augment.RESIZED_CROP),
     ),
-    classifier=ClassifierRecipe("resnet18", "layer3", Front.FIRST, renorm=None),
-    first=PhaseRecipe(epochs=45, lr_features=0.1, lr_head=0.1, decay_every=15, decay=0.1),
-    following=PhaseRecipe(epochs=32, lr_features=5e-3, lr_head=5e-2, floor=FLOOR),
-    optimizer=OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
+    classifier=r.ClassifierRecipe("resnet18", "layer3", r.Front.FIRST, renorm=None),
+    first=r.PhaseRecipe(epochs=45, lr_features=0.1, lr_head=0.1, decay_every=15, decay=0.1),
+    following=r.PhaseRecipe(epochs=32, lr_features=5e-3, lr_head=5e-2, floor=FLOOR),
+    optimizer=r.OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=1e-4),
 )
 TABLE_7 = replace(
     TABLE_6,
     name="pr-od",
-    replay=ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, memory=20_000, per_minibatch=36),
+    replay=r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, memory=20_000, per_minibatch=36),
 )
-TABLE_11 = GeneratorRecipe(
+TABLE_11 = r.GeneratorRecipe(
     body="conv",
     width=128,
     latent_dim=100,
@@ -65,7 +50,7 @@ REPLAY = replay_arms(TABLE_7, TABLE_11)
 SEEDS = (1993, 60, 827)
 """The seeds of the authors' three class orders."""
 
-IMAGENET_NC = Study(
+IMAGENET_NC = r.Study(
     "imagenet-nc",
     "ImageNet-1000 in 25 experiences of 40 classes, ResNet-18 from nothing.",
     (TABLE_6, *REPLAY),
@@ -74,7 +59,7 @@ IMAGENET_NC = Study(
     hours=75.0,
     on="one GPU",
 )
-IMAGENET_25X40 = Study(
+IMAGENET_25X40 = r.Study(
     "imagenet-25x40",
     "ImageNet-1000, 25 x 40: AR1 with 20,000 patterns, beside what Masana et al. measured.",
     (replace(TABLE_7, name="ar1"),),

@@ -12,117 +12,92 @@ References:
 
 from dataclasses import replace
 
-from negreplay.recipe import (
-    Choice,
-    ClassifierRecipe,
-    DGRRecipe,
-    EWCRecipe,
-    GeneratorRecipe,
-    HeadKind,
-    ICaRLRecipe,
-    LatentReplayRecipe,
-    LearnerRecipe,
-    LwFRecipe,
-    Mode,
-    NearestMeanRecipe,
-    OptimizerRecipe,
-    Outputs,
-    PhaseRecipe,
-    Recipe,
-    ReplayRecipe,
-    Scenario,
-    SLDARecipe,
-    Source,
-    StreamRecipe,
-    Study,
-    SynapticIntelligenceRecipe,
-    Weighting,
-)
+from negreplay import recipe as r
 
-PHASE = PhaseRecipe(None, 1e-3, 1e-3, iterations=2000)
-DIGITS = StreamRecipe("mnist", Scenario.NC, first_classes=2, classes=2, order=tuple("0123456789"))
+PHASE = r.PhaseRecipe(None, 1e-3, 1e-3, iterations=2000)
+DIGITS = r.StreamRecipe("mnist", r.Scenario.NC, first_classes=2, classes=2, order=tuple("0123456789"))
 CLOTHES = (
     *("t-shirt", "trouser", "pullover", "dress", "coat"),
     *("sandal", "shirt", "sneaker", "bag", "ankle-boot"),
 )
-PIXELS = ClassifierRecipe("pixels", "input", renorm=None)
+PIXELS = r.ClassifierRecipe("pixels", "input", renorm=None)
 
-NONE = Recipe(
+NONE = r.Recipe(
     name="class-none",
     stream=DIGITS,
-    classifier=ClassifierRecipe("mlp", "input", renorm=None),
+    classifier=r.ClassifierRecipe("mlp", "input", renorm=None),
     first=PHASE,
     following=PHASE,
-    learner=LatentReplayRecipe(HeadKind.PLAIN, outputs=Outputs.SEEN),
-    optimizer=OptimizerRecipe("adam", minibatch=128, momentum=0.9, weight_decay=0.0, lasting=True),
+    learner=r.LatentReplayRecipe(r.HeadKind.PLAIN, outputs=r.Outputs.SEEN),
+    optimizer=r.OptimizerRecipe("adam", minibatch=128, momentum=0.9, weight_decay=0.0, lasting=True),
 )
-REPLAY = ReplayRecipe(
-    Source.ORIGINAL,
-    Mode.POSITIVE,
+REPLAY = r.ReplayRecipe(
+    r.Source.ORIGINAL,
+    r.Mode.POSITIVE,
     2000,
     per_minibatch=128,
-    choice=Choice.RANDOM,
+    choice=r.Choice.RANDOM,
     beside=True,
-    weighting=Weighting.EXPERIENCES,
+    weighting=r.Weighting.EXPERIENCES,
 )
-EXEMPLARS = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 2000, choice=Choice.HERDING)
-EVERYTHING = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
+EXEMPLARS = r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, 2000, choice=r.Choice.HERDING)
+EVERYTHING = r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, choice=r.Choice.ALL)
 SCENARIOS = {
-    "class": (DIGITS, Outputs.SEEN),
-    "task": (DIGITS, Outputs.OWN),
-    "domain": (replace(DIGITS, scenario=Scenario.DOMAINS), Outputs.ALL),
+    "class": (DIGITS, r.Outputs.SEEN),
+    "task": (DIGITS, r.Outputs.OWN),
+    "domain": (replace(DIGITS, scenario=r.Scenario.DOMAINS), r.Outputs.ALL),
 }
 STRENGTHS = {"class": (1e4, 1e6, 1e3), "task": (1e6, 1e6, 1e1), "domain": (1e10, 1e10, 1e4)}
 """Of EWC, online EWC and SI: the best of a search over powers of ten (benchmarks/make_strengths.py), one seed; where
 SI's were within a point of each other, three."""
 
 
-def arm(name: str, learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
+def arm(name: str, learner: r.LearnerRecipe, replay: r.ReplayRecipe | None = None) -> r.Recipe:
     """No replay with another learner or replay."""
-    return replace(NONE, name=name, learner=learner, replay=replay or ReplayRecipe())
+    return replace(NONE, name=name, learner=learner, replay=replay or r.ReplayRecipe())
 
 
-def within(name: str, system: str, learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
+def within(name: str, system: str, learner: r.LearnerRecipe, replay: r.ReplayRecipe | None = None) -> r.Recipe:
     """A system in one of the scenarios."""
     return replace(arm(f"{name}-{system}", learner, replay), stream=SCENARIOS[name][0])
 
 
-def penalised(name: str, ewc: float, online: float, si: float) -> tuple[Recipe, ...]:
+def penalised(name: str, ewc: float, online: float, si: float) -> tuple[r.Recipe, ...]:
     """EWC, online EWC and SI of these strengths."""
     _, outputs = SCENARIOS[name]
     penalties = {
-        "ewc": EWCRecipe(ewc, patterns=1000),
-        "online-ewc": EWCRecipe(online, decay=1.0, patterns=1000),
-        "si": SynapticIntelligenceRecipe(si, clip=None, damping=0.1),  # Zenke's c is half the strength
+        "ewc": r.EWCRecipe(ewc, patterns=1000),
+        "online-ewc": r.EWCRecipe(online, decay=1.0, patterns=1000),
+        "si": r.SynapticIntelligenceRecipe(si, clip=None, damping=0.1),  # Zenke's c is half the strength
     }
     return tuple(
-        within(name, kind, LatentReplayRecipe(HeadKind.PLAIN, penalty=penalty, outputs=outputs))
+        within(name, kind, r.LatentReplayRecipe(r.HeadKind.PLAIN, penalty=penalty, outputs=outputs))
         for kind, penalty in penalties.items()
     )
 
 
-def scenario(name: str) -> tuple[Recipe, ...]:
+def scenario(name: str) -> tuple[r.Recipe, ...]:
     """The systems that learn in all three scenarios."""
     _, outputs = SCENARIOS[name]
-    plain = LatentReplayRecipe(HeadKind.PLAIN, outputs=outputs)
-    lwf = LwFRecipe(against_new=name != "task", averaged=True, weighting=Weighting.EXPERIENCES, outputs=outputs)
+    plain = r.LatentReplayRecipe(r.HeadKind.PLAIN, outputs=outputs)
+    lwf = r.LwFRecipe(against_new=name != "task", averaged=True, weighting=r.Weighting.EXPERIENCES, outputs=outputs)
     return (
         within(name, "none", plain),
         *penalised(name, *STRENGTHS[name]),
         within(name, "lwf", lwf),
-        within(name, "dgr", DGRRecipe(outputs=outputs)),
-        within(name, "dgr-distil", DGRRecipe(distil=True, averaged=True, outputs=outputs)),
+        within(name, "dgr", r.DGRRecipe(outputs=outputs)),
+        within(name, "dgr-distil", r.DGRRecipe(distil=True, averaged=True, outputs=outputs)),
         within(name, "er", plain, REPLAY),
         within(name, "joint", plain, EVERYTHING),
     )
 
 
-def only_classes() -> tuple[Recipe, ...]:
+def only_classes() -> tuple[r.Recipe, ...]:
     """Systems for the class-incremental scenario, and generative negative replay itself."""
     frozen = replace(PHASE, lr_features=0.0)
-    cwr = replace(arm("class-cwr", LatentReplayRecipe(HeadKind.CWR)), following=frozen)
-    nearest = Recipe("class-nearest-mean", DIGITS, PIXELS, learner=NearestMeanRecipe())
-    generator = GeneratorRecipe(
+    cwr = replace(arm("class-cwr", r.LatentReplayRecipe(r.HeadKind.CWR)), following=frozen)
+    nearest = r.Recipe("class-nearest-mean", DIGITS, PIXELS, learner=r.NearestMeanRecipe())
+    generator = r.GeneratorRecipe(
         "dense",
         400,
         latent_dim=100,
@@ -134,36 +109,38 @@ def only_classes() -> tuple[Recipe, ...]:
         first_iterations=2000,
         iterations=2000,
     )
-    pixels = replace(REPLAY, source=Source.GENERATED, memory=12000, choice=Choice.REPLACED)
-    pr_gd = replace(NONE, name="class-pr-gd", learner=LatentReplayRecipe(), replay=pixels, generator=generator)
+    pixels = replace(REPLAY, source=r.Source.GENERATED, memory=12000, choice=r.Choice.REPLACED)
+    pr_gd = replace(NONE, name="class-pr-gd", learner=r.LatentReplayRecipe(), replay=pixels, generator=generator)
     return (
-        arm("class-icarl", ICaRLRecipe(temperature=2.0), EXEMPLARS),
-        arm("class-labels-trick", LatentReplayRecipe(HeadKind.PLAIN, outputs=Outputs.CURRENT)),
+        arm("class-icarl", r.ICaRLRecipe(temperature=2.0), EXEMPLARS),
+        arm("class-labels-trick", r.LatentReplayRecipe(r.HeadKind.PLAIN, outputs=r.Outputs.CURRENT)),
         cwr,
-        replace(cwr, name="class-cwr-plus", learner=LatentReplayRecipe(HeadKind.CWR_PLUS)),
-        replace(cwr, name="class-cwr-star", learner=LatentReplayRecipe(HeadKind.CWR_STAR)),
+        replace(cwr, name="class-cwr-plus", learner=r.LatentReplayRecipe(r.HeadKind.CWR_PLUS)),
+        replace(cwr, name="class-cwr-star", learner=r.LatentReplayRecipe(r.HeadKind.CWR_STAR)),
         arm(
             "class-ar1",
-            LatentReplayRecipe(HeadKind.CWR_PLUS, penalty=SynapticIntelligenceRecipe(20.0, clip=0.01, damping=0.1)),
+            r.LatentReplayRecipe(
+                r.HeadKind.CWR_PLUS, penalty=r.SynapticIntelligenceRecipe(20.0, clip=0.01, damping=0.1)
+            ),
         ),
         nearest,
-        replace(nearest, name="class-slda", learner=SLDARecipe()),
+        replace(nearest, name="class-slda", learner=r.SLDARecipe()),
         pr_gd,
         replace(
             pr_gd,
             name="class-nr-gd",
-            replay=replace(pixels, mode=Mode.NEGATIVE),
+            replay=replace(pixels, mode=r.Mode.NEGATIVE),
             following=replace(PHASE, lr_features=6e-5),  # the rows of old classes stay, so features may not run away
         ),
     )
 
 
-def on_clothes(arm: Recipe) -> Recipe:
-    """The arm on Fashion-MNIST, whose classes come in the order of their numbers too."""
-    return replace(arm, stream=replace(arm.stream, data="fashion-mnist", order=CLOTHES))
+def on_clothes(arm: r.Recipe) -> r.Recipe:
+    """The arm on Fashion-MNIST, whose classes also arrive in the order of their numbers."""
+    return replace(arm, stream=replace(arm.arriving, data="fashion-mnist", order=CLOTHES))
 
 
-SPLIT_MNIST = Study(
+SPLIT_MNIST = r.Study(
     "split-mnist",
     "MNIST in five experiences of two digits: class-, task- and domain-incremental.",
     (*scenario("class"), *only_classes(), *scenario("task"), *scenario("domain")),
@@ -171,7 +148,7 @@ SPLIT_MNIST = Study(
     reproduces=("split-mnist",),
     hours=4.5,
 )
-SPLIT_FASHION = Study(
+SPLIT_FASHION = r.Study(
     "split-fashion",
     "Fashion-MNIST in five experiences of two classes, with the systems and settings of split-mnist.",
     tuple(map(on_clothes, SPLIT_MNIST.recipes)),

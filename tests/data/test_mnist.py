@@ -111,4 +111,4 @@ def test_split_fashion_names_every_class_in_its_order(tmp_path: Path):
     write_mnist(tmp_path / "fashion-mnist", TRAIN, TEST, packed=True)
     train, _ = load_mnist("fashion-mnist", tmp_path, ImageRecipe())
     study = next(study for study in STUDIES if study.name == "split-fashion")
-    assert {(arm.stream.data, arm.stream.order) for arm in study.recipes} == {("fashion-mnist", tuple(train.names))}
+    assert {(arm.arriving.data, arm.arriving.order) for arm in study.recipes} == {("fashion-mnist", tuple(train.names))}

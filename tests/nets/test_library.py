@@ -200,7 +200,7 @@ def test_a_missing_library_is_named_with_the_remedy(monkeypatch):
 
 
 def arms(side: int, net: ClassifierRecipe) -> dict[str, Recipe]:
-    changes = {"classifier": net, "stream": replace(photographs().recipes[0].stream, images=ImageRecipe(side))}
+    changes = {"classifier": net, "stream": replace(photographs().recipes[0].arriving, images=ImageRecipe(side))}
     recipes = photographs("nr-od", "nr-gd", "nr-rd", **changes).recipes
     generator = GeneratorRecipe("dense", width=8, latent_dim=4, first_iterations=2, iterations=2)
     return {arm.name: replace(arm, generator=arm.generator and generator) for arm in recipes}

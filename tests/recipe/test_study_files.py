@@ -9,29 +9,9 @@ from typing import Any
 import pytest
 from pieces import NR_GD, generator
 
+from negreplay import recipe as r
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.errors import UserError
-from negreplay.recipe import (
-    Augment,
-    ClassifierRecipe,
-    Front,
-    HeadKind,
-    ImageRecipe,
-    LatentReplayRecipe,
-    Mean,
-    Mode,
-    OptimizerRecipe,
-    PhaseRecipe,
-    Recipe,
-    RenormRecipe,
-    ReplayRecipe,
-    Scenario,
-    Source,
-    StreamRecipe,
-    Study,
-    SynapticIntelligenceRecipe,
-    WeightsRecipe,
-)
 from negreplay.studies import DIGITS, STUDIES
 
 
@@ -42,29 +22,29 @@ def test_recipes_are_values():
     assert replace(NR_GD, evaluate_every=2) != NR_GD
 
 
-def everything() -> Study:
+def everything() -> r.Study:
     """A study in which every optional field is given."""
-    classifier = ClassifierRecipe(
-        "mobilenet_v1", "conv5_4/dw", Front.FIRST, 0.5, WeightsRecipe("w"), RenormRecipe(0.02, r_max=3.0)
+    classifier = r.ClassifierRecipe(
+        "mobilenet_v1", "conv5_4/dw", r.Front.FIRST, 0.5, r.WeightsRecipe("w"), r.RenormRecipe(0.02, r_max=3.0)
     )
-    replay = ReplayRecipe(Source.GENERATED, Mode.NEGATIVE, 300, 32, False)
-    learner = LatentReplayRecipe(HeadKind.CWR_STAR, Mean.GLOBAL, SynapticIntelligenceRecipe(8e5, 1e-3, 1e-6))
-    arm = Recipe(
+    replay = r.ReplayRecipe(r.Source.GENERATED, r.Mode.NEGATIVE, 300, 32, False)
+    learner = r.LatentReplayRecipe(r.HeadKind.CWR_STAR, r.Mean.GLOBAL, r.SynapticIntelligenceRecipe(8e5, 1e-3, 1e-6))
+    arm = r.Recipe(
         "all",
-        StreamRecipe("mnist", Scenario.NC, order=tuple("0123456789"), images=ImageRecipe(32, 36, Augment.CROP)),
+        r.StreamRecipe("mnist", r.Scenario.NC, order=tuple("0123456789"), images=r.ImageRecipe(32, 36, r.Augment.CROP)),
         classifier,
-        PhaseRecipe(1, 0.1, 0.2, 15, 0.5, 0.1),
-        PhaseRecipe(2, 0.0, 0.3),
+        r.PhaseRecipe(1, 0.1, 0.2, 15, 0.5, 0.1),
+        r.PhaseRecipe(2, 0.0, 0.3),
         replay,
         generator(),
         learner,
-        OptimizerRecipe("adam", 64, 0.8, 5e-4),
+        r.OptimizerRecipe("adam", 64, 0.8, 5e-4),
         7,
     )
     bare = replace(
-        arm, name="bare", classifier=replace(classifier, weights=None, renorm=None), optimizer=OptimizerRecipe()
+        arm, name="bare", classifier=replace(classifier, weights=None, renorm=None), optimizer=r.OptimizerRecipe()
     )
-    return Study("every", "Every field.", (arm, bare), (3, 1), ("table1", "figure3"), 2.5, "one GPU")
+    return r.Study("every", "Every field.", (arm, bare), (3, 1), ("table1", "figure3"), 2.5, "one GPU")
 
 
 @pytest.mark.parametrize("original", [*STUDIES, everything()], ids=lambda s: s.name)

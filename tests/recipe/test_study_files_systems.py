@@ -8,100 +8,70 @@ from typing import Any
 import pytest
 from pieces import NO_REPLAY, NR_OD, study
 
+from negreplay import recipe as r
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.errors import UserError
-from negreplay.recipe import (
-    BiCRecipe,
-    Choice,
-    ClassifierRecipe,
-    DGRRecipe,
-    EEILRecipe,
-    EWCRecipe,
-    HeadKind,
-    ICaRLRecipe,
-    IL2MRecipe,
-    LatentReplayRecipe,
-    LearnerRecipe,
-    LUCIRRecipe,
-    LwFRecipe,
-    LwMRecipe,
-    Mean,
-    Mode,
-    NearestMeanRecipe,
-    OptimizerRecipe,
-    Outputs,
-    PhaseRecipe,
-    Recipe,
-    ReplayRecipe,
-    RWalkRecipe,
-    Scenario,
-    SLDARecipe,
-    Source,
-    StreamRecipe,
-    SynapticIntelligenceRecipe,
-    Weighting,
-)
 
-MLP = replace(NO_REPLAY, classifier=ClassifierRecipe("mlp", "input", renorm=None))
-HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=2)
-BESIDE = ReplayRecipe(
-    Source.ORIGINAL,
-    Mode.POSITIVE,
+MLP = replace(NO_REPLAY, classifier=r.ClassifierRecipe("mlp", "input", renorm=None))
+HERDED = r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, choice=r.Choice.HERDING, per_class=2)
+BESIDE = r.ReplayRecipe(
+    r.Source.ORIGINAL,
+    r.Mode.POSITIVE,
     memory=7,
     per_minibatch=3,
-    choice=Choice.RANDOM,
+    choice=r.Choice.RANDOM,
     beside=True,
-    weighting=Weighting.EXPERIENCES,
+    weighting=r.Weighting.EXPERIENCES,
 )
-ALL = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
+ALL = r.ReplayRecipe(r.Source.ORIGINAL, r.Mode.POSITIVE, choice=r.Choice.ALL)
 
 
-def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None) -> Recipe:
+def arm(learner: r.LearnerRecipe, replay: r.ReplayRecipe | None = None) -> r.Recipe:
     """With phases that count minibatches, and with Adam."""
-    phase = PhaseRecipe(None, 0.1, 0.2, floor=0.5, iterations=9)
-    base = replace(MLP, first=phase, following=phase, optimizer=OptimizerRecipe("adam", 16, 0.8, 0.0))
-    return replace(base, learner=learner, replay=replay or ReplayRecipe())
+    phase = r.PhaseRecipe(None, 0.1, 0.2, floor=0.5, iterations=9)
+    base = replace(MLP, first=phase, following=phase, optimizer=r.OptimizerRecipe("adam", 16, 0.8, 0.0))
+    return replace(base, learner=learner, replay=replay or r.ReplayRecipe())
 
 
-def untrained(learner: LearnerRecipe) -> Recipe:
-    domains = StreamRecipe("digits", Scenario.DOMAINS, 2, 2)
-    return Recipe(NO_REPLAY.name, domains, MLP.classifier, learner=learner)
+def untrained(learner: r.LearnerRecipe) -> r.Recipe:
+    domains = r.StreamRecipe("digits", r.Scenario.DOMAINS, 2, 2)
+    return r.Recipe(NO_REPLAY.name, domains, MLP.classifier, learner=learner)
 
 
-def plain(**options) -> LatentReplayRecipe:
-    return LatentReplayRecipe(HeadKind.PLAIN, **options)
+def plain(**options) -> r.LatentReplayRecipe:
+    return r.LatentReplayRecipe(r.HeadKind.PLAIN, **options)
 
 
-BALANCED = PhaseRecipe(3, 0.1, 0.2, decay_every=2, decay=0.5)
-SYSTEMS: dict[str, Recipe] = {
-    **{f"head {head}": arm(LatentReplayRecipe(head)) for head in HeadKind},
-    **{f"outputs {outputs}": arm(plain(outputs=outputs)) for outputs in Outputs},
-    "ar1": arm(LatentReplayRecipe(mean=Mean.GLOBAL, penalty=SynapticIntelligenceRecipe(2.0, None, 3.0, 0.5))),
+BALANCED = r.PhaseRecipe(3, 0.1, 0.2, decay_every=2, decay=0.5)
+SYSTEMS: dict[str, r.Recipe] = {
+    **{f"head {head}": arm(r.LatentReplayRecipe(head)) for head in r.HeadKind},
+    **{f"outputs {outputs}": arm(plain(outputs=outputs)) for outputs in r.Outputs},
+    "ar1": arm(r.LatentReplayRecipe(mean=r.Mean.GLOBAL, penalty=r.SynapticIntelligenceRecipe(2.0, None, 3.0, 0.5))),
     "exemplars": arm(plain(), HERDED),
     "beside": arm(plain(), BESIDE),
     "joint": arm(plain(), ALL),
-    "ewc": arm(plain(penalty=EWCRecipe(2.0))),
-    "online ewc": arm(plain(penalty=EWCRecipe(2.0, 0.5, 3))),
-    "rwalk": arm(plain(penalty=RWalkRecipe(2.0, 0.5, 3)), HERDED),
+    "ewc": arm(plain(penalty=r.EWCRecipe(2.0))),
+    "online ewc": arm(plain(penalty=r.EWCRecipe(2.0, 0.5, 3))),
+    "rwalk": arm(plain(penalty=r.RWalkRecipe(2.0, 0.5, 3)), HERDED),
     # These two differ in nothing but their kind.
-    "rwalk as ewc": arm(plain(penalty=EWCRecipe(2.0, decay=0.5))),
-    "ewc as rwalk": arm(plain(penalty=RWalkRecipe(2.0, decay=0.5))),
-    "lwf": arm(LwFRecipe()),
-    "lwf of all fields": arm(LwFRecipe(2.0, 3.0, Weighting.EXPERIENCES, Outputs.OWN), HERDED),
-    "lwm": arm(LwMRecipe("conv3", 2.0, 3.0, 4.0)),
-    "icarl": arm(ICaRLRecipe(), HERDED),
-    "eeil": arm(EEILRecipe(BALANCED, 3.0, 0.5), HERDED),
-    "lucir": arm(LUCIRRecipe(2.0, 0.25, 3), HERDED),
-    "il2m": arm(IL2MRecipe(), HERDED),
-    "bic": arm(BiCRecipe(3.0, 0.5, 4, 0.25), HERDED),
-    "dgr": arm(DGRRecipe(3, True, 4.0, Outputs.OWN, 5, 6)),
-    "nearest mean": untrained(NearestMeanRecipe()),
-    "slda": untrained(SLDARecipe(0.5)),
+    "rwalk as ewc": arm(plain(penalty=r.EWCRecipe(2.0, decay=0.5))),
+    "ewc as rwalk": arm(plain(penalty=r.RWalkRecipe(2.0, decay=0.5))),
+    "lwf": arm(r.LwFRecipe()),
+    "lwf of all fields": arm(r.LwFRecipe(2.0, 3.0, r.Weighting.EXPERIENCES, r.Outputs.OWN), HERDED),
+    "lwm": arm(r.LwMRecipe("conv3", 2.0, 3.0, 4.0)),
+    "icarl": arm(r.ICaRLRecipe(), HERDED),
+    "eeil": arm(r.EEILRecipe(BALANCED, 3.0, 0.5), HERDED),
+    "lucir": arm(r.LUCIRRecipe(2.0, 0.25, 3), HERDED),
+    "il2m": arm(r.IL2MRecipe(), HERDED),
+    "bic": arm(r.BiCRecipe(3.0, 0.5, 4, 0.25), HERDED),
+    "dgr": arm(r.DGRRecipe(3, True, 4.0, r.Outputs.OWN, 5, 6)),
+    "nearest mean": untrained(r.NearestMeanRecipe()),
+    "slda": untrained(r.SLDARecipe(0.5)),
 }
 
 
 @pytest.mark.parametrize("recipe", SYSTEMS.values(), ids=SYSTEMS)
-def test_a_study_of_the_system_comes_back_from_its_file(recipe: Recipe, tmp_path: Path):
+def test_a_study_of_the_system_comes_back_from_its_file(recipe: r.Recipe, tmp_path: Path):
     original, path = study(recipes=(NR_OD, recipe)), tmp_path / "study.json"
     path.write_bytes(dump_study(original))
     found = read_study(path)
@@ -111,12 +81,13 @@ def test_a_study_of_the_system_comes_back_from_its_file(recipe: Recipe, tmp_path
 
 def test_every_system_is_put_through_its_file():
     learners = {type(recipe.learner) for recipe in SYSTEMS.values()}
-    penalties = {type(r.learner.penalty) for r in SYSTEMS.values() if isinstance(r.learner, LatentReplayRecipe)}
-    assert learners == set(LearnerRecipe.__args__)
-    assert penalties == {type(None), SynapticIntelligenceRecipe, EWCRecipe, RWalkRecipe}
+    learners_with_penalty = [one.learner for one in SYSTEMS.values() if isinstance(one.learner, r.LatentReplayRecipe)]
+    penalties = {type(learner.penalty) for learner in learners_with_penalty}
+    assert learners == set(r.LearnerRecipe.__args__)
+    assert penalties == {type(None), r.SynapticIntelligenceRecipe, r.EWCRecipe, r.RWalkRecipe}
 
 
-def in_place_of_the_learner(value: Any, folder: Path, recipe: Recipe = MLP) -> Path:
+def in_place_of_the_learner(value: Any, folder: Path, recipe: r.Recipe = MLP) -> Path:
     content = json.loads(dump_study(study(recipes=(recipe,))))
     content["recipes"][0]["learner"] = value
     path = folder / "study.json"
@@ -125,7 +96,7 @@ def in_place_of_the_learner(value: Any, folder: Path, recipe: Recipe = MLP) -> P
 
 
 @pytest.mark.parametrize("recipe", SYSTEMS.values(), ids=SYSTEMS)
-def test_a_field_that_the_system_does_not_have_is_named(recipe: Recipe, tmp_path: Path):
+def test_a_field_that_the_system_does_not_have_is_named(recipe: r.Recipe, tmp_path: Path):
     path = in_place_of_the_learner(asdict(recipe.learner) | {"colour": "red"}, tmp_path, recipe)
     with pytest.raises(UserError) as caught:
         read_study(path)
@@ -134,7 +105,7 @@ def test_a_field_that_the_system_does_not_have_is_named(recipe: Recipe, tmp_path
 
 
 @pytest.mark.parametrize("recipe", SYSTEMS.values(), ids=SYSTEMS)
-def test_of_a_system_only_its_kind_and_what_has_no_usual_value_need_be_given(recipe: Recipe, tmp_path: Path):
+def test_of_a_system_only_its_kind_and_what_has_no_usual_value_need_be_given(recipe: r.Recipe, tmp_path: Path):
     usual = {
         field.name
         for field in fields(recipe.learner)

@@ -115,7 +115,7 @@ def test_who_keeps_more_or_takes_longer_or_recognises_less_outdoes_nobody(tmp_pa
 
 def test_on_another_stream_nobody_is_outdone(tmp_path: Path):
     study = six_arms(seeds=(0,))
-    apart = [replace(r, stream=replace(r.stream, classes=8)) if r.name.endswith("-od") else r for r in study.recipes]
+    apart = [replace(r, stream=replace(r.arriving, classes=8)) if r.name.endswith("-od") else r for r in study.recipes]
     text = words(page(tmp_path, replace(study, recipes=tuple(apart)), rows_of(study, 9, 50)))
     assert "NR-GD is outdone" not in text and "PR-GD is outdone: No replay (60.0 %), NR-GD" in text
 

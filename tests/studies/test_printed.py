@@ -128,9 +128,9 @@ def test_what_of_the_network_learns():
 
 def test_streams():
     nc, nic, imagenet = (BY_NAME[name] for name in ("core50-nc", "core50-nic", "imagenet-nc"))
-    assert {recipe.stream.lists for recipe in nc.recipes} == {"nc"} and nc.seeds == (0, 1, 2)
-    assert {recipe.stream.lists for recipe in nic.recipes} == {"nicv2_391"} and nic.seeds == (0, 1, 2)
-    stream = imagenet.recipes[0].stream
+    assert {recipe.arriving.lists for recipe in nc.recipes} == {"nc"} and nc.seeds == (0, 1, 2)
+    assert {recipe.arriving.lists for recipe in nic.recipes} == {"nicv2_391"} and nic.seeds == (0, 1, 2)
+    stream = imagenet.recipes[0].arriving
     assert (stream.first_classes, stream.classes, imagenet.seeds) == (40, 40, (1993, 60, 827))
     assert (stream.images.size, stream.images.shorter_side, stream.images.augment) == (224, 234, "resized-crop-flip")
 
@@ -190,7 +190,7 @@ def test_the_recipe_of_imagenet_on_cifar50():
         assert phases(here) == quarters
         assert here.generator == (original.generator and replace(original.generator, epochs=8, lr=0.1))
         assert here.replay == replace(original.replay, memory=1000 if original.replay.memory else 0)  # 20 a class
-        assert (here.stream.data, here.stream.first_classes, here.stream.classes) == ("cifar50", 2, 2)
+        assert (here.arriving.data, here.arriving.first_classes, here.arriving.classes) == ("cifar50", 2, 2)
         assert (here.classifier.backbone, here.classifier.replay_layer) == ("resnet18-32", "layer3")
         assert here.classifier.front is Front.FIRST and here.classifier.renorm is None
 

@@ -1,6 +1,6 @@
 """How a system learns, as values: one class for each system.
 
-Each has a `kind`, by which it is known in a study.json.
+A system states its facts by itself (`SystemRecipe`). A study.json knows it by its `kind`.
 """
 
 from negreplay.recipe.systems.distillation import LwFRecipe, LwMRecipe

@@ -1,22 +1,26 @@
-"""Systems that keep what the old classifier says of new patterns, as values."""
+"""Systems that distil the old classifier's predictions on new patterns, as values."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from negreplay.recipe.checks import Strict, check, distils
+from negreplay.recipe.checks import LARGEST, above_zero, in_range
 from negreplay.recipe.learning import Weighting
 from negreplay.recipe.nets import Outputs
+from negreplay.recipe.systems.system import Replays, SystemRecipe
 
 
 @dataclass(frozen=True)
-class LwFRecipe(Strict):
-    """Learning without Forgetting: what the old classifier says of the new patterns is kept.
+class LwFRecipe(SystemRecipe):
+    """Learning without Forgetting: on new patterns the classifier keeps the predictions that it made before.
 
-    `weighting` by experiences gives the loss of the new labels 1/N and the distillation 1 - 1/N in the N-th one. With
-    `against_new` the new outputs compete in the distillation, where the old classifier says 0 of them; `averaged`
-    multiplies it by T^2 and divides it by the number of competing outputs.
+    `strength` weighs the distillation, and `temperature` divides the logits in it. With `weighting` by experiences the
+    loss of the new labels has the weight 1/N and the distillation 1 - 1/N in the N-th experience. With `against_new`
+    the new outputs compete in the distillation, where the old classifier gives them the probability 0. With `averaged`
+    the distillation is multiplied by T^2 and divided by the number of competing outputs.
     """
 
+    explains: ClassVar[str] = "What the network said of the new images before it learned them is held on to."
+    replays: ClassVar[Replays] = Replays.EXEMPLARS_OR_NOTHING
     strength: float = 1.0
     temperature: float = 2.0
     weighting: Weighting = Weighting.PATTERNS
@@ -26,21 +30,28 @@ class LwFRecipe(Strict):
     kind: Literal["lwf"] = "lwf"
 
     def __post_init__(self) -> None:
-        distils(self, "strength")
-        told = self.against_new and self.outputs is Outputs.OWN
-        check(not told, "learner.against_new has no effect: with own outputs the new ones never compete; remove it.")
-        fits = self.outputs is not Outputs.CURRENT
-        check(fits, "learner.outputs is current: LwF also trains the old ones; give all, seen or own-experience.")
+        in_range(self, "learner", 0, LARGEST, "strength")
+        above_zero(self, "learner", "temperature")
+        if self.against_new and self.outputs is Outputs.OWN:
+            raise ValueError(
+                "learner.against_new has no effect: with own outputs the new ones never compete; remove it."
+            )
+        if self.outputs is Outputs.CURRENT:
+            raise ValueError(
+                "learner.outputs is current: LwF also trains the old ones; give all, seen or own-experience."
+            )
 
 
 @dataclass(frozen=True)
-class LwMRecipe(Strict):
-    """Learning without Memorizing: LwF, and where the old classifier looked is kept too.
+class LwMRecipe(SystemRecipe):
+    """Learning without Memorizing: Learning without Forgetting that also keeps the attention of the old classifier.
 
-    `layer` of the network, whose maps the attention is taken over; `attention` is the weight of their distance (gamma),
-    `strength` that of the distillation (beta).
+    The attention is taken over the maps of the network's layer called `layer`. `attention` weighs the distance of the
+    attentions (gamma), and `strength` the distillation (beta).
     """
 
+    explains: ClassVar[str] = "What the network said of the new images, and where it looked, is held on to."
+    replays: ClassVar[Replays] = Replays.EXEMPLARS_OR_NOTHING
     layer: str
     strength: float = 1.0
     attention: float = 1.0
@@ -48,4 +59,5 @@ class LwMRecipe(Strict):
     kind: Literal["lwm"] = "lwm"
 
     def __post_init__(self) -> None:
-        distils(self, "strength", "attention")
+        in_range(self, "learner", 0, LARGEST, "strength", "attention")
+        above_zero(self, "learner", "temperature")

@@ -1,21 +1,26 @@
 """Systems with a generator of images, as values."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from negreplay.recipe.checks import Strict, at_least, check, distils
+from negreplay.recipe.checks import MOST_AT_ONCE, WIDEST, above_zero, in_range
 from negreplay.recipe.nets import Outputs
+from negreplay.recipe.systems.system import Replays, SystemRecipe
 
 
 @dataclass(frozen=True)
-class DGRRecipe(Strict):
-    """Deep Generative Replay: a VAE of images, whose patterns the old classifier labels.
+class DGRRecipe(SystemRecipe):
+    """Deep Generative Replay: a VAE generates images, which the old classifier labels.
 
-    `replayed` generated patterns join each minibatch, of the VAE's too. With `distil` a pattern keeps all that the old
-    classifier says of it, at a `temperature`, instead of one class; `averaged` multiplies this loss by T^2 and divides
-    it by the number of outputs. `width` is that of the VAE's two hidden layers.
+    `replayed` generated images join each minibatch of the classifier, and each of the VAE. With `distil` the target of
+    an image is the old classifier's distribution over classes, at a `temperature`, instead of one class. With
+    `averaged` this loss is multiplied by T^2 and divided by the number of outputs. The two hidden layers of the VAE
+    have `width` units each, and its latent space has `latent_dim` dimensions.
     """
 
+    explains: ClassVar[str] = "A generator network imagines images of the past, which the old network labels."
+    replays: ClassVar[Replays] = Replays.NOTHING
+    makes_images: ClassVar[bool] = True
     replayed: int = 128
     distil: bool = False
     temperature: float = 2.0
@@ -26,10 +31,14 @@ class DGRRecipe(Strict):
     kind: Literal["dgr"] = "dgr"
 
     def __post_init__(self) -> None:
-        distils(self)
-        at_least(1, self, "learner", "replayed", "width", "latent_dim")
-        check(self.distil or not self.averaged, "learner.averaged has no effect: learner.distil is false; remove it.")
-        plain = self.distil or self.temperature == 2.0
-        check(plain, "learner.temperature has no effect: learner.distil is false; remove it.")
-        fits = self.outputs is not Outputs.CURRENT
-        check(fits, "learner.outputs is current: DGR also trains the old ones; give all, seen or own-experience.")
+        above_zero(self, "learner", "temperature")
+        in_range(self, "learner", 1, MOST_AT_ONCE, "replayed")
+        in_range(self, "learner", 1, WIDEST, "width", "latent_dim")
+        if self.averaged and not self.distil:
+            raise ValueError("learner.averaged has no effect: learner.distil is false; remove it.")
+        if self.temperature != 2.0 and not self.distil:
+            raise ValueError("learner.temperature has no effect: learner.distil is false; remove it.")
+        if self.outputs is Outputs.CURRENT:
+            raise ValueError(
+                "learner.outputs is current: DGR also trains the old ones; give all, seen or own-experience."
+            )

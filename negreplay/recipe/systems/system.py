@@ -1,0 +1,46 @@
+"""What the library has to know about any system, as facts that its value states."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import ClassVar
+
+from negreplay.recipe.checks import Strict
+from negreplay.recipe.learning import ReplayRecipe
+
+
+class Replays(StrEnum):
+    """What a system can replay.
+
+    `ANYTHING` is patterns of any source in either mode. The exemplars of the others are original patterns in positive
+    mode, chosen class by class: some systems need them, and some do without if there are none.
+    """
+
+    ANYTHING = "anything"
+    EXEMPLARS = "exemplars"
+    EXEMPLARS_OR_NOTHING = "exemplars-or-nothing"
+    NOTHING = "nothing"
+
+
+class SystemRecipe(Strict):
+    """The facts about a system; a system states those in which it differs from the usual one.
+
+    Attributes:
+        explains: what the system does, in a sentence for the report.
+        replays: what it can replay.
+        trains: whether it trains the classifier, so that its arm has phases and an optimiser.
+        front_learns: whether the layers up to the replay layer may learn.
+        makes_images: whether it generates images, so that its replay layer is the input.
+    """
+
+    explains: ClassVar[str]
+    replays: ClassVar[Replays] = Replays.EXEMPLARS
+    trains: ClassVar[bool] = True
+    front_learns: ClassVar[bool] = False
+    makes_images: ClassVar[bool] = False
+
+    def explanation(self) -> Iterator[str]:
+        """What the system does beside replaying, in sentences for the report."""
+        yield self.explains
+
+    def objection(self, replay: ReplayRecipe) -> str | None:
+        """What the system has against this replay, in a sentence, if its facts do not say it already."""
