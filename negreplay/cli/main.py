@@ -10,7 +10,8 @@ from errno import EDQUOT, EFBIG, ENOSPC
 import tyro
 from rich.console import Console
 
-from negreplay.cli.studies import DataCommand, ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
+from negreplay.cli.data import DataCommand
+from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
 from negreplay.errors import UserError
 
 COMMANDS = {

@@ -1,4 +1,4 @@
-"""The commands for studies: run, list, show, report, resume, data.
+"""The commands for studies: run, list, show, report, resume.
 
 What only some commands need, torch above all, is imported inside them, so that `--help` and `list` answer at once.
 """
@@ -162,23 +162,6 @@ class ReportCommand:
         else:
             print_exhibit(exhibit, found, console)
             console.print(f"page: {path}")
-
-
-@dataclass(frozen=True)
-class DataCommand:
-    """Get a data set from its official addresses, going on where an earlier download stopped, and verify it."""
-
-    name: tyro.conf.Positional[Literal["core50"]]
-    """The data set."""
-    root: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")) / "core50")
-    """Its folder; what is there already is kept and only verified [$NEGREPLAY_DATA/core50]."""
-
-    def __call__(self, console: Console) -> None:
-        from negreplay.data.core50_files import describe, get_core50
-        from negreplay.display import follow
-
-        follow(get_core50(self.root), console)
-        console.print(describe(self.root), soft_wrap=True)
 
 
 def _cache() -> Path:
