@@ -49,8 +49,7 @@ class Recipe(Strict):
 
     def __post_init__(self) -> None:
         arm, share = f"arm {self.name!r}: ", self.replay.per_minibatch
-        plain = re.fullmatch(r"\w[\w.-]*", self.name) is not None  # it becomes the name of a file
-        check(plain, f"{arm}name: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
+        _check_name(self.name, f"{arm}name")
         at_least(1, self, f"arm {self.name!r}", "evaluate_every")
         generated = self.replay.source is Source.GENERATED
         check(generated or self.generator is None, f"{arm}generator has no effect: replay.source is not generated.")
@@ -64,6 +63,12 @@ class Recipe(Strict):
         positive = self.replay.mode is Mode.POSITIVE and not self.replay.through_features
         check(not positive, f"{arm}replay.through_features is false: this holds for negative replay only.")
         _check_system(arm, self)
+
+
+def _check_name(name: str, place: str) -> None:
+    """It becomes the name of a file or a folder."""
+    plain = re.fullmatch(r"\w[\w.-]*", name) is not None
+    check(plain, f"{place}: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
 
 
 def _check_system(arm: str, recipe: Recipe) -> None:
@@ -113,6 +118,7 @@ class Study(Strict):
     on: str = "two cores"
 
     def __post_init__(self) -> None:
+        _check_name(self.name, f"study.name is {self.name!r}")
         check(len(self.recipes) >= 1, "study.recipes is empty: give at least one arm.")
         check(len(self.seeds) >= 1, "study.seeds is empty: give at least one seed.")
         at_least(0, self, "study", "hours")
