@@ -1,8 +1,17 @@
 """The one exception that a user's mistake raises."""
 
+from collections.abc import Sequence
+from difflib import get_close_matches
+
 
 class UserError(Exception):
     """A mistake of the user: one sentence that names the file or field and the remedy.
 
     The command line prints the sentence and exits with code 2; anything else that is raised is our own mistake.
     """
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """The remedy for a name that is not known: the nearest one, or all of them."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."

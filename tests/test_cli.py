@@ -6,12 +6,14 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from tiny import Negreplay, digits, file_of, numbers, run
 
 from negreplay import __version__
 from negreplay.builders.study_files import read_study
+from negreplay.cli.studies import _cache
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES
 
@@ -142,3 +144,18 @@ def test_help_and_list_import_no_torch():
         assert "'negreplay.cli.main'" in ran.stdout
         for module in ("torch", "numpy", "pydantic", "matplotlib", "PIL", "sklearn", "negreplay.run"):
             assert f"'{module}'" not in ran.stdout, module
+
+
+def test_the_version_needs_nothing_heavy():
+    code = "import sys\nfrom negreplay.cli.main import main\nmain()\nprint('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert ran.stdout == f"negreplay {__version__}\nFalse\n" and ran.stderr == ""
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch):
+    def fail() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", fail)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert _cache() == Path(gettempdir()) / "negreplay"

@@ -1,6 +1,7 @@
 """A user's mistake is one sentence, exit code 2 and nothing half-written; a mistake of ours is not hidden."""
 
 import errno
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,3 +173,16 @@ def test_our_own_mistakes_are_not_hidden(negreplay: Negreplay, monkeypatch: pyte
         monkeypatch.setattr(studies, "_study", fail)
         with pytest.raises(type(error), match=str(error)):
             negreplay("show", "digits")
+
+
+def test_a_sentence_steers_no_terminal(negreplay: Negreplay):
+    sentence = negreplay("show", "\x1b[31mred\n").sentence()
+    assert sentence.startswith("there is no study '\\x1b[31mred\\n'")
+    assert negreplay("show", "\x1b]0;x.json").sentence().startswith("there is no file \\x1b]0;x.json")
+
+
+@pytest.mark.parametrize("name", ["../../x", "/abs/x", ".x", "a/b", "\x1b[31m", ""])
+def test_the_name_of_a_study_leads_nowhere_else(negreplay: Negreplay, name: str):
+    file = file_of(digits("no-replay"), Path(), ('"name": "tiny"', f'"name": {json.dumps(name)}'))
+    assert "give letters, digits, '.', '-' and '_' only" in negreplay("run", file).sentence()
+    assert not Path("runs").exists()

@@ -21,27 +21,36 @@ def read_study(path: Path) -> Study:
         UserError: the file is missing or a field is wrong.
     """
     try:
-        content = path.read_bytes()
-        study = TypeAdapter(Study).validate_json(content)
-        _check_kinds(json.loads(content), path)
-        return study
+        return parse_study(path.read_bytes(), str(path))
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}: give the path of a study.json.") from error
+
+
+def parse_study(content: bytes, source: str) -> Study:
+    """The study in a JSON text; an error's sentence starts with `source`.
+
+    Raises:
+        UserError: a field is wrong.
+    """
+    try:
+        study = TypeAdapter(Study).validate_json(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}") from error
+        raise UserError(f"{source}: {explain(error)}") from error
+    _check_kinds(json.loads(content), source)
+    return study
 
 
-def _check_kinds(content: Any, path: Path) -> None:
+def _check_kinds(content: Any, source: str) -> None:
     """A system that is not named would be guessed from its fields."""
     for i, recipe in enumerate(content["recipes"]):
         learner = recipe.get("learner", {"kind": ""})
         places = {f"recipes.{i}.learner": learner, f"recipes.{i}.learner.penalty": learner.get("penalty")}
         for place, system in places.items():
             if system is not None and "kind" not in system:
-                raise UserError(f"{path}: {place}.kind: Field required: add it.")
+                raise UserError(f"{source}: {place}.kind: Field required: add it.")
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """The first thing that is wrong in a study, with its place and the remedy."""
     found = error.errors()
     others = {one["loc"][:-1] for one in found if one["type"] == "literal_error" and one["loc"][-1] == "kind"}

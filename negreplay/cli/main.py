@@ -10,7 +10,9 @@ from errno import EDQUOT, EFBIG, ENOSPC
 import tyro
 from rich.console import Console
 
-from negreplay.cli.studies import DataCommand, ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
+from negreplay import __version__
+from negreplay.cli.data import DataCommand
+from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
 from negreplay.errors import UserError
 
 COMMANDS = {
@@ -25,6 +27,9 @@ COMMANDS = {
 
 def main() -> None:
     """Runs a command; a user's mistake is one sentence and exit code 2."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"negreplay {__version__}")
+        return
     console = Console()
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="negreplay", description=__doc__)(console)
@@ -44,5 +49,10 @@ def main() -> None:
 
 
 def _fail(sentence: str) -> None:
-    print(f"negreplay: {sentence}", file=sys.stderr)
+    print(f"negreplay: {_printable(sentence)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _printable(text: str) -> str:
+    """The text with control characters spelled out: the name of a file or a field may not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,4 +1,4 @@
-"""The commands for studies: run, list, show, report, resume, data.
+"""The commands for studies: run, list, show, report, resume.
 
 What only some commands need, torch above all, is imported inside them, so that `--help` and `list` answer at once.
 """
@@ -7,16 +7,17 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.errors import UserError
+from negreplay.errors import UserError, suggest
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES
 
@@ -36,6 +37,12 @@ class RunCommand:
     """Arms to run (default: all)."""
     seeds: tuple[int, ...] = ()
     """Seeds to run (default: the study's)."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """PLACE=VALUE: another setting in all arms that have it, such as first.lr_head=0.01; may be given again."""
+    backbone: str | None = None
+    """Another network, such as timm/mobilenetv1_100, with random weights unless --pretrained is given."""
+    pretrained: bool = False
+    """Download the weights that timm has for the network."""
     data: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")))
     """The images: a zip, a folder <split>/<class>/<image>, or a folder that holds it [$NEGREPLAY_DATA]."""
     weights: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_WEIGHTS", "weights")))
@@ -50,7 +57,10 @@ class RunCommand:
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
 
     def __call__(self, console: Console) -> None:
-        study = _select(_study(self.study), self.arms, self.seeds)
+        from negreplay.builders.changes import changed, parse_settings, select, with_backbone
+
+        study = select(_study(self.study), self.arms, self.seeds)
+        study = changed(with_backbone(study, self.backbone, self.pretrained), parse_settings(self.set))
         from negreplay.devices import Device
         from negreplay.display import learn_and_report
         from negreplay.prepare import Places
@@ -141,7 +151,7 @@ class ReportCommand:
             self._exhibit(known[self.what], console)
             return
         if not Path(self.what).exists() and get_close_matches(self.what, known, n=1):
-            raise UserError(f"there is no run and no table or figure {self.what!r}: {_suggest(self.what, list(known))}")
+            raise UserError(f"there is no run and no table or figure {self.what!r}: {suggest(self.what, list(known))}")
         run = reopen(Path(self.what))
         rows = report(run)
         if self.json:
@@ -161,28 +171,16 @@ class ReportCommand:
             print(json.dumps(to_json(exhibit, found), indent=2))
         else:
             print_exhibit(exhibit, found, console)
-            console.print(f"page: {path}")
-
-
-@dataclass(frozen=True)
-class DataCommand:
-    """Get a data set from its official addresses, going on where an earlier download stopped, and verify it."""
-
-    name: tyro.conf.Positional[Literal["core50"]]
-    """The data set."""
-    root: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")) / "core50")
-    """Its folder; what is there already is kept and only verified [$NEGREPLAY_DATA/core50]."""
-
-    def __call__(self, console: Console) -> None:
-        from negreplay.data.core50_files import describe, get_core50
-        from negreplay.display import follow
-
-        follow(get_core50(self.root), console)
-        console.print(describe(self.root), soft_wrap=True)
+            console.print(f"page: {path}", markup=False)
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "negreplay"
+    """The user's folder for what can be computed again; a temporary one for a user without a home."""
+    try:
+        home = Path.home() / ".cache"
+    except RuntimeError:
+        home = Path(gettempdir())
+    return Path(os.environ.get("XDG_CACHE_HOME") or home) / "negreplay"
 
 
 def _command() -> str:
@@ -207,27 +205,10 @@ def _study(name: str) -> Study:
         if study.name == name:
             return study
     if name.endswith(".json"):
-        from negreplay.builders.study_files import read_study
+        from negreplay.builders.changes import read_any_study
 
-        return read_study(Path(name))
-    raise UserError(f"there is no study {name!r}: {_suggest(name, [study.name for study in STUDIES])}")
-
-
-def _select(study: Study, arms: tuple[str, ...], seeds: tuple[int, ...]) -> Study:
-    known = _arms(study)
-    for arm in arms:
-        if arm not in known:
-            raise UserError(f"{study.name} has no arm {arm!r}: {_suggest(arm, known)}")
-    recipes = tuple(recipe for recipe in study.recipes if not arms or recipe.name in arms)
-    try:
-        return replace(study, recipes=recipes, seeds=seeds or study.seeds)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
+        return read_any_study(Path(name), STUDIES)
+    raise UserError(f"there is no study {name!r}: {suggest(name, [study.name for study in STUDIES])}")
 
 
 def _unused(folder: Path) -> Path:

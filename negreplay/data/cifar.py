@@ -19,6 +19,9 @@ from negreplay.data.pickles import PickledArray, load_arrays
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
 
+Split = tuple[UInt8[np.ndarray, "_ 32 32 3"], list[int]]
+"""Images and their labels."""
+
 _REMEDY = "get it from its official address"
 
 
@@ -65,20 +68,38 @@ def load_cifar(name: str, place: Path, recipe: ImageRecipe) -> tuple[Pixels, Pix
     Raises:
         UserError: the archive (or the folder it unpacks to) or a file in it is missing, truncated, or something else.
     """
+    names, train, test = read_cifar(name, place)
+
+    def split(pixels: UInt8[np.ndarray, "n 32 32 3"], labels: list[int], training: bool) -> Pixels:
+        return pixels_of(pixels, torch.tensor(labels), names, recipe, training)
+
+    return split(*train, True), split(*test, False)
+
+
+def read_cifar(name: str, place: Path, option: str = "--data") -> tuple[tuple[str, ...], Split, Split]:
+    """The names of the classes, then the training and the test images with their labels, as published.
+
+    Args:
+        name: `cifar10` or `cifar100` (fine labels).
+        place: the archive, the folder it unpacks to, or the folder that holds one of them.
+        option: the one with which a user gives `place`.
+
+    Raises:
+        UserError: as of `load_cifar`.
+    """
     layout = _LAYOUTS[name]
-    folder, held = _unpickled(layout, place)
+    folder, held = _unpickled(layout, place, option)
     names = _names(held[layout.meta], layout.names, folder / layout.meta)
 
-    def split(files: tuple[str, ...], training: bool) -> Pixels:
+    def split(files: tuple[str, ...]) -> Split:
         batches = [_batch(held[file], layout.labels, len(names), folder / file) for file in files]
         pixels = np.concatenate([planes.transpose(0, 2, 3, 1) for planes, _ in batches])
-        labels = torch.tensor([label for _, some in batches for label in some])
-        return pixels_of(pixels, labels, names, recipe, training)
+        return pixels, [label for _, some in batches for label in some]
 
-    return split(layout.train, True), split((layout.test,), False)
+    return names, split(layout.train), split((layout.test,))
 
 
-def _unpickled(layout: _Layout, place: Path) -> tuple[Path, dict[str, object]]:
+def _unpickled(layout: _Layout, place: Path, option: str) -> tuple[Path, dict[str, object]]:
     """The path of the folder, perhaps inside the archive, and what its files hold."""
     wanted = (*layout.train, layout.test, layout.meta)
     for path in (place / layout.folder, place / layout.archive, place):
@@ -88,7 +109,7 @@ def _unpickled(layout: _Layout, place: Path) -> tuple[Path, dict[str, object]]:
             packed, folder = _packed(path, {f"{layout.folder}/{file}" for file in wanted}), path / layout.folder
             return folder, {file: load_arrays(packed[f"{layout.folder}/{file}"], folder / file) for file in wanted}
     raise UserError(
-        f"there is no {layout.archive} and no {layout.folder} in {place}: say where it is with --data PATH."
+        f"there is no {layout.archive} and no {layout.folder} in {place}: say where it is with {option} PATH."
     )
 
 

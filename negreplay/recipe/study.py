@@ -49,8 +49,7 @@ class Recipe(Strict):
 
     def __post_init__(self) -> None:
         arm, share = f"arm {self.name!r}: ", self.replay.per_minibatch
-        if not re.fullmatch(r"\w[\w.-]*", self.name):  # it becomes the name of a file
-            raise ValueError(f"{arm}name: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
+        _check_name(self.name, f"{arm}name")
         in_range(self, f"arm {self.name!r}", 1, MOST_AT_ONCE, "evaluate_every")
         generated = self.replay.source is Source.GENERATED
         if self.generator is not None and not generated:
@@ -69,6 +68,12 @@ class Recipe(Strict):
         _check_training(arm, self)
         _check_layers(arm, self)
         _check_replay(arm, self.learner, self.replay)
+
+
+def _check_name(name: str, place: str) -> None:
+    """It becomes the name of a file or a folder."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"{place}: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
 
 
 def _check_training(arm: str, recipe: Recipe) -> None:
@@ -134,6 +139,7 @@ class Study(Strict):
     on: str = "two cores"
 
     def __post_init__(self) -> None:
+        _check_name(self.name, f"study.name is {self.name!r}")
         if not self.recipes:
             raise ValueError("study.recipes is empty: give at least one arm.")
         if not self.seeds:
