@@ -80,7 +80,7 @@ def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
     Raises:
         UserError: data or weights are missing, or a recipe does not fit them.
     """
-    _data.cache_clear()  # images may have changed since an earlier run of this process
+    open_data.cache_clear()  # images may have changed since an earlier run of this process
     names: list[tuple[str, ...]] = []
     for cell in cells:
         try:
@@ -177,14 +177,14 @@ def _constant(learner: Learner) -> frozenset[str]:
 
 
 @lru_cache(maxsize=2)
-def _data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
+def open_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
     """Images are opened once and shared by the arms and seeds of one process."""
     return build_data(recipe, place)
 
 
 def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     """Encodes all images that the cells will need, so that several processes do not encode the same ones at once."""
-    _data.cache_clear()  # images may have changed since an earlier run of this process
+    open_data.cache_clear()  # images may have changed since an earlier run of this process
     prepared = set()
     for cell in filter(_storable, cells):
         classifier, stream = cell.recipe.classifier, cell.recipe.stream
@@ -205,7 +205,7 @@ def _storable(cell: Cell) -> bool:
 def _build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     """The stream, the learner before its first experience, and the one random generator that all draws come from."""
     rng = torch.Generator().manual_seed(cell.seed)
-    stream = build_stream(cell.recipe.stream, *_data(cell.recipe.stream, cell.places.data), cell.seed)
+    stream = build_stream(cell.recipe.stream, *open_data(cell.recipe.stream, cell.places.data), cell.seed)
     device = cell.places.device
     return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
 

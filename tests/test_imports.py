@@ -17,7 +17,7 @@ DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
 REPLAY = DATA | NETS | {"streams", "devices", "optimize", "replay"}
 LEARNERS = REPLAY | {"learners"}
-RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "cell", "processes", "run"}
+RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "cell", "processes", "identity", "run"}
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "learners": LEARNERS,
     "checkpoint": RESULTS,
     "builders": LEARNERS | {"builders"},
-    "cell": RUN - {"cell", "processes", "run"},
-    "processes": RUN - {"processes", "run"},
+    "cell": RUN - {"cell", "processes", "identity", "run"},
+    "processes": RUN - {"processes", "identity", "run"},
+    "identity": RUN - {"processes", "identity", "run"},
     "run": RUN - {"run"},
     "display": RUN,
     "cli": RUN | {"studies", "display", "cli"},
