@@ -52,25 +52,43 @@ def read_position(path: Path) -> Position:
             metadata = file.metadata()
         rows = [Row(**row) for row in json.loads(metadata["rows"])]
         return Position(int(metadata["learned"]), tuple(rows))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"the checkpoint {path} cannot be read ({error}): remove it to start this arm anew.") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def load_checkpoint(path: Path, learner: nn.Module, rng: torch.Generator, constant: Collection[str]) -> Position:
     """Restores learner and random generator as they were saved; leaves them alone where there is no file.
 
     Raises:
-        UserError: the file is damaged, or belongs to another recipe.
+        UserError: the file is damaged, or its state is not the state of this learner.
     """
     position = read_position(path)
-    if position.learned:
+    if not position.learned:
+        return position
+    own = learner.state_dict()
+    try:
         with safe_open(path, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         rng.set_state(state.pop(RANDOM_STATE))
-        try:
-            missing = learner.load_state_dict(state, strict=False)
-        except RuntimeError as error:
-            raise UserError(f"the checkpoint {path} belongs to another recipe: remove it.") from error
-        if missing.unexpected_keys or set(missing.missing_keys) != set(constant):
-            raise UserError(f"the checkpoint {path} belongs to another recipe: remove it.")
+    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
+        raise _unreadable(path, error) from error
+    if different := state.keys() ^ (own.keys() - set(constant)):
+        raise _of_another_learner(path, f"{min(different)} is in only one of them")
+    try:
+        # Names are compared above, for batch norm does not report a missing counter.
+        learner.load_state_dict(state | {name: own[name] for name in constant})
+    except RuntimeError as error:
+        raise _of_another_learner(path, str(error).splitlines()[-1].strip()) from error
     return position
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"the checkpoint {path} cannot be read ({reason}): move it away to start this arm anew.")
+
+
+def _of_another_learner(path: Path, difference: str) -> UserError:
+    return UserError(
+        f"the checkpoint {path} does not fit what study.json and the data describe ({difference.rstrip('.')}): "
+        "put both back as they were, or run the study in another folder."
+    )

@@ -1,6 +1,7 @@
 """Writing files so that nothing is ever half-written, nor by two processes at once."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from negreplay.errors import UserError
 
+_UNFINISHED = re.compile(r"\..+\.negreplay-\d+")
+"""Names of files that `write_whole` has not finished; nobody else gives such names."""
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes the file in one piece: whoever reads it, also after a kill, finds the old content or the new.
@@ -16,9 +20,9 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.negreplay-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)  # no more: a folder that was moved away is not made again
         with unfinished.open("wb") as file:
             file.write(content)
             file.flush()
@@ -35,8 +39,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Removes what writers that were killed left in a folder; nobody may be writing there."""
-    for path in folder.glob(".*.*"):
-        if path.suffix[1:].isdigit():
+    for path in folder.glob(".*.negreplay-*"):
+        if _UNFINISHED.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
@@ -52,18 +56,35 @@ def lock(file: FileIO) -> None:
 
 
 @contextmanager
-def alone(path: Path, busy: str) -> Iterator[None]:
-    """Within, no other process is in such a block for the same file.
+def alone(path: Path, busy: str) -> Iterator[FileIO]:
+    """Within, no other process is in such a block for the same lock file, which is made and never replaced.
 
     Raises:
-        UserError: another one is; `busy` is the sentence.
+        UserError: another one is (`busy` is the sentence), or the file cannot be made.
     """
-    with FileIO(path, "r+") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = FileIO(path, "a")
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} cannot be written ({error.strerror}): choose a folder that can be written."
+        ) from error
+    with file:
         try:
             lock(file)
         except BlockingIOError as error:
             raise UserError(busy) from error
-        yield
+        if not is_at(file, path):  # whoever had locked it has removed it meanwhile
+            raise UserError(busy)
+        yield file
+
+
+def is_at(file: FileIO, path: Path) -> bool:
+    """Whether a path still leads to the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 def find(name: str, place: Path, what: str, option: str) -> Path:

@@ -69,7 +69,7 @@ def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
     Raises:
         UserError: data or weights are missing, or a recipe does not fit them.
     """
-    _data.cache_clear()  # images may have changed since an earlier run of this process
+    open_data.cache_clear()  # images may have changed since an earlier run of this process
     names: list[tuple[str, ...]] = []
     for cell in cells:
         try:
@@ -84,7 +84,7 @@ def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     """Encodes all images that the cells will need, so that several processes do not encode the same ones at once."""
-    _data.cache_clear()  # images may have changed since an earlier run of this process
+    open_data.cache_clear()  # images may have changed since an earlier run of this process
     prepared = set()
     for cell in filter(_storable, cells):
         classifier, stream = cell.recipe.classifier, cell.recipe.arriving
@@ -99,7 +99,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
 def build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     """The stream of a cell, its learner before the first experience, and the generator of all its draws."""
     rng = torch.Generator().manual_seed(cell.seed)
-    stream = build_stream(cell.recipe.arriving, *_data(cell.recipe.arriving, cell.places.data), cell.seed)
+    stream = build_stream(cell.recipe.arriving, *open_data(cell.recipe.arriving, cell.places.data), cell.seed)
     device = cell.places.device
     return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
 
@@ -127,7 +127,7 @@ def over_latents(cell: Cell, stream: Stream, learner: Learner) -> Generator[Even
 
 
 @lru_cache(maxsize=2)
-def _data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
+def open_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
     """Images are opened once and shared by the arms and seeds of one process."""
     return build_data(recipe, place)
 

@@ -20,15 +20,14 @@ from negreplay.prepare import Cell, Event
 from negreplay.slow_paths import avoid_slow_paths
 
 
-def learn_in_processes(cells: list[Cell], jobs: int) -> Iterator[Event]:
-    """The cells' events as they come; `jobs` processes share the cores and take cell after cell.
+def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[Event]:
+    """The cells' events as they come; `jobs` processes of so many threads take cell after cell.
 
     Raises:
         UserError: a cell raised it, or one of the processes was killed from outside.
     """
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // jobs)
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
     try:

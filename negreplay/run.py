@@ -8,10 +8,13 @@ them, and a run killed at any moment goes on from the last experience that each 
 import json
 import os
 import platform
+import sys
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +24,8 @@ from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.files import alone, remove_unfinished, write_whole
+from negreplay.files import alone, is_at, remove_unfinished, write_whole
+from negreplay.identity import compare, identify
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
 from negreplay.processes import learn_in_processes
 from negreplay.recipe import Study
@@ -29,12 +33,16 @@ from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
 from negreplay.results.table import write_rows
 
+LOCK = "run.lock"
+"""A file that the process has locked which writes in the folder of a run."""
+
 
 @dataclass(frozen=True)
 class Run:
     """A study in its folder: where it finds things, what was typed and on what machine, the names of its classes.
 
-    `jobs` arms are learned at once, each in a process of its own when there are several.
+    `jobs` arms are learned at once, each in a process of its own when there are several. Each of them has so many
+    `threads`, for on more threads sums are rounded otherwise. `identity` is what its numbers depend on.
     """
 
     folder: Path
@@ -44,6 +52,8 @@ class Run:
     command: str
     machine: str
     classes: tuple[str, ...]
+    threads: int = 1
+    identity: dict[str, Any] = field(default_factory=dict)
 
     def cells(self) -> list[Cell]:
         """One for each seed and arm, in the order in which they are learned."""
@@ -53,37 +63,76 @@ class Run:
         ]
 
 
-def start(folder: Path, study: Study, places: Places, jobs: int, command: str) -> Run:
+def start(folder: Path, study: Study, places: Places, jobs: int, command: str, threads: int = 1) -> Run:
     """A new run, in a folder of its own; nothing is written before all that it needs has been found.
 
     Raises:
         UserError: the folder holds a run already, images or weights are not there, or a recipe does not fit them.
     """
     if (folder / "study.json").exists():
-        raise UserError(f"{folder} holds a run already: continue it with `negreplay resume {folder}`, or choose --out.")
+        raise _taken(folder)
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
+    if threads < 1:
+        raise UserError(f"--threads is {threads}: give 1 or more.")
     _check_device(places.device)
     classes = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
-    run = Run(folder, study, places, jobs, command, machine(places.device), classes)
-    settings = {
-        "command": command,
-        "machine": run.machine,
-        "jobs": jobs,
-        "classes": classes,
-        "places": asdict(places),
-    }
+    identity = identify(study, places)
+    run = Run(folder, study, places, jobs, command, machine(places.device), classes, threads, identity)
     made = not folder.exists()
-    try:
-        write_whole(folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
-        write_whole(folder / "study.json", dump_study(study))
-    except UserError:
-        with suppress(OSError):
-            (folder / "run.json").unlink(missing_ok=True)
-            if made:
-                folder.rmdir()
-        raise
+    with alone(folder / LOCK, _busy(folder)):
+        if (folder / "study.json").exists():
+            raise _taken(folder)
+        try:
+            _write(run)
+        except UserError:
+            with suppress(OSError):
+                (folder / "run.json").unlink(missing_ok=True)
+                if made:
+                    (folder / LOCK).unlink()
+                    folder.rmdir()
+            raise
     return run
+
+
+def _write(run: Run) -> None:
+    names = "command", "machine", "jobs", "threads", "classes", "identity"
+    settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
+    write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
+    write_whole(run.folder / "study.json", dump_study(run.study))
+
+
+def _taken(folder: Path) -> UserError:
+    return UserError(f"{folder} holds a run already: continue it with `negreplay resume {folder}`, or choose --out.")
+
+
+def _busy(folder: Path) -> str:
+    return f"{folder} is being learned by another process: wait for it, or stop it."
+
+
+def resume(folder: Path) -> Run:
+    """The run in a folder, if all that its numbers depend on is as it was when it started.
+
+    Raises:
+        UserError: there is none, its files are damaged, or its study, data or weights have changed.
+    """
+    run = reopen(folder)
+    _check_device(run.places.device)
+    if run.identity:
+        try:
+            compare(folder, run.identity, run.study, run.places)
+        except (AttributeError, KeyError, TypeError) as error:
+            reason = f"its identity is damaged, {type(error).__name__}: {error}"
+            raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error
+    else:
+        _warn(f"{folder / 'run.json'} is of an earlier version, so changes of study, data or weights are not noticed.")
+    if run.machine != (here := machine(run.places.device)):
+        _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
+    return run
+
+
+def _warn(sentence: str) -> None:
+    print(f"negreplay: {sentence}", file=sys.stderr)
 
 
 def reopen(folder: Path) -> Run:
@@ -101,7 +150,8 @@ def reopen(folder: Path) -> Run:
         store = Path(found["store"]) if found["store"] else None
         places = Places(Path(found["data"]), Path(found["weights"]), store, Device(**found["device"]))
         command, where, classes = settings["command"], settings["machine"], tuple(settings["classes"])
-        return Run(folder, study, places, int(settings["jobs"]), command, where, classes)
+        threads, identity = int(settings.get("threads", 1)), settings.get("identity", {})
+        return Run(folder, study, places, int(settings["jobs"]), command, where, classes, threads, identity)
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{path} cannot be read ({reason}): restore it, or run the study in another folder.") from error
@@ -141,22 +191,32 @@ def learn(run: Run) -> Generator[Event, None, None]:
         UserError: another process is learning it already.
     """
     _check_device(run.places.device)
-    with alone(run.folder / "run.json", f"{run.folder} is being learned by another process: wait for it, or stop it."):
+    with alone(run.folder / LOCK, _busy(run.folder)) as lock:
         _tidy(run.folder)  # after a kill
         try:
-            yield from _learn(run)
+            for event in _learn(run):
+                if event.step is None:
+                    _check_place(run.folder, lock)
+                yield event
+            _check_place(run.folder, lock)
         finally:
             _tidy(run.folder)  # after ending processes that were writing
 
 
+def _check_place(folder: Path, lock: FileIO) -> None:
+    if not is_at(lock, folder / LOCK):
+        raise UserError(f"{folder} was moved or deleted while it was being learned: resume it where it is now.")
+
+
 def _learn(run: Run) -> Generator[Event, None, None]:
+    torch.set_num_threads(run.threads)  # also to encode: latents of a small batch depend on it in their last bits
     cells = run.cells()
     yield from encode_cells(cells)
     if run.jobs == 1:
         for cell in cells:
             yield from learn_cell(cell)
     else:
-        yield from learn_in_processes(cells, run.jobs)
+        yield from learn_in_processes(cells, run.jobs, run.threads)
 
 
 def _tidy(folder: Path) -> None:
@@ -182,10 +242,12 @@ def machine(device: Device) -> str:
 
 
 def _check_device(device: Device) -> None:
-    if device.name.partition(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"--device is {device.name!r}: give cpu or cuda.")
+    usable = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+    choices = " or ".join(usable)
+    if device.name.partition(":")[0] not in ("cpu", "cuda", "mps"):
+        raise UserError(f"the device is {device.name!r}: {choices} can be used here.")
     try:
         torch.empty(1, device=device.name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--device is {device.name}, which is not usable here ({reason}): give cpu.") from error
+        raise UserError(f"the device {device.name} is not usable here ({reason}): {choices} can be used.") from error

@@ -129,7 +129,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_file_is_named_with_the_remedy(saved, how):
     damage(saved, how)
-    sentence = rf"^the checkpoint {re.escape(str(saved))} cannot be read \(.*\): remove it to start this arm anew\.$"
+    sentence = rf"^the checkpoint {re.escape(str(saved))} cannot be read \(.*\): move it away to start this arm anew\.$"
     with pytest.raises(UserError, match=sentence):
         read_position(saved)
     with pytest.raises(UserError, match=sentence):
@@ -154,9 +154,10 @@ def extended() -> nn.Module:
     ids=["other shapes", "more state", "less state", "state that is constant"],
 )
 def test_a_checkpoint_of_another_recipe_is_refused(saved, other, constant):
-    with pytest.raises(
-        UserError, match=rf"^the checkpoint {re.escape(str(saved))} belongs to another recipe: remove it\.$"
-    ):
+    sentence = (
+        rf"^the checkpoint {re.escape(str(saved))} does not fit what study.json and the data describe \(.+\): put"
+    )
+    with pytest.raises(UserError, match=sentence):
         load_checkpoint(saved, other, seeded(0), constant)
 
 
@@ -191,3 +192,34 @@ def test_nothing_but_numbers_is_read(saved):
     assert set(header) == set(learner().state_dict()) | {RANDOM_STATE, "__metadata__"}
     sizes = sum(value["data_offsets"][1] - value["data_offsets"][0] for k, value in header.items() if k[:2] != "__")
     assert len(content) == 8 + length + sizes
+
+
+@pytest.mark.parametrize("state", [None, torch.zeros(3), torch.zeros(5056, dtype=torch.uint8)])
+def test_a_wrong_random_state_is_said_in_a_sentence(saved, state):
+    with safe_open(saved, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(saved)
+    del tensors[RANDOM_STATE]
+    save_file(tensors if state is None else tensors | {RANDOM_STATE: state}, saved, metadata)
+    with pytest.raises(UserError, match=r"cannot be read \(.+\): move it away to start this arm anew\.$"):
+        load_checkpoint(saved, learner(), seeded(0), ())
+
+
+def test_a_folder_in_place_of_a_checkpoint_is_said_in_a_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"cannot be read \(.+\): move it away"):
+        read_position(tmp_path)
+
+
+def test_a_constant_plain_batch_norm_is_left_out_with_its_counter(tmp_path):
+    constant = frozenset(name for name in learner().state_dict() if name.startswith("1."))
+    assert "1.num_batches_tracked" in constant
+    save_checkpoint(tmp_path / "x", learner(1), seeded(0), POSITION, constant)
+    fresh = learner(2)
+    assert load_checkpoint(tmp_path / "x", fresh, seeded(0), constant) == POSITION
+    assert torch.equal(fresh.get_parameter("0.weight"), learner(1).get_parameter("0.weight"))
+
+
+def test_a_counter_of_batch_norm_that_is_missing_is_seen(tmp_path):
+    save_checkpoint(tmp_path / "x", learner(1), seeded(0), POSITION, {"1.num_batches_tracked"})
+    with pytest.raises(UserError, match=r"\(1\.num_batches_tracked is in only one of them\)"):
+        load_checkpoint(tmp_path / "x", learner(2), seeded(0), ())

@@ -27,7 +27,7 @@ def test_a_run_leaves_a_table_and_a_report(negreplay: Negreplay):
         (arm, str(experience)) for arm in ("no-replay", "nr-gd") for experience in range(3)
     ]
     assert {path.name for path in Path("out").iterdir()} == {
-        *("study.json", "run.json", "checkpoints", "results.csv"),
+        *("study.json", "run.json", "run.lock", "checkpoints", "results.csv"),
         *("report.html", "curves-whole.png", "curves-growing.png"),
     }
 

@@ -17,7 +17,7 @@ DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
 REPLAY = DATA | NETS | {"streams", "devices", "optimize", "replay"}
 LEARNERS = REPLAY | {"learners"}
-RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "evaluation", "prepare", "cell", "processes", "run"}
+RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "evaluation", "prepare", "cell", "processes", "identity", "run"}
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
@@ -38,8 +38,9 @@ MAY_IMPORT = {
     "builders": LEARNERS | {"builders"},
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},
-    "cell": RUN - {"builders", "cell", "processes", "run"},
-    "processes": RUN - {"processes", "run"},
+    "cell": RUN - {"builders", "cell", "processes", "identity", "run"},
+    "processes": RUN - {"processes", "identity", "run"},
+    "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
     "display": RUN,
     "cli": RUN | {"studies", "display", "cli"},

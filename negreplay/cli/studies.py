@@ -50,11 +50,13 @@ class RunCommand:
     store: Path | None = field(default_factory=lambda: _cache() / "latents")
     """Folder where encoded latents are kept and shared between runs; None encodes anew each time."""
     device: str = "cpu"
-    """Where to compute: cpu or cuda."""
+    """Where to compute: cpu, cuda or mps."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 computes faster where the machine knows it, a little less precisely."""
     jobs: int = 0
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
+    threads: int = 1
+    """Threads of each arm; numbers depend on it in their last bits, but never on --jobs."""
 
     def __call__(self, console: Console) -> None:
         from negreplay.builders.changes import changed, parse_settings, select, with_backbone
@@ -72,8 +74,13 @@ class RunCommand:
         store = self.store.absolute() if self.store else None
         device = Device(self.device, self.precision)
         places = Places(self.data.absolute(), self.weights.absolute(), store, device)
-        jobs = self.jobs or (1 if self.device != "cpu" else min(4, os.cpu_count() or 1))
-        learn_and_report(start(folder, study, places, jobs, _command()), console)
+        # No more arms than cores have threads for, nor than there are; four bounds memory, of which each takes its own.
+        jobs = self.jobs or (
+            1
+            if self.device != "cpu"
+            else max(1, min(4, len(study.recipes) * len(study.seeds), (os.cpu_count() or 1) // max(1, self.threads)))
+        )
+        learn_and_report(start(folder, study, places, jobs, _command(), self.threads), console)
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,11 @@ class ResumeCommand:
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import learn_and_report
-        from negreplay.run import reopen
+        from negreplay.run import resume
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
-        learn_and_report(reopen(self.folder), console)
+        learn_and_report(resume(self.folder), console)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ def write_exhibit(folder: Path, exhibit: Exhibit, found: dict[str, Found]) -> Pa
     Returns:
         The path of the page.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     panels = [] if exhibit.quantity else figure_panels(exhibit, found)
     drawn = [_drawn(folder, exhibit, panel, number) for number, panel in enumerate(panels)]
     lines = table_lines(exhibit, found) if exhibit.quantity else []

@@ -1,0 +1,73 @@
+"""What the numbers of a run depend on, recorded when it starts and compared when it is resumed."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from negreplay.builders.study_files import dump_study
+from negreplay.data.data import Data
+from negreplay.errors import UserError
+from negreplay.files import find
+from negreplay.prepare import Places, open_data
+from negreplay.recipe import Study
+
+
+def identify(study: Study, places: Places) -> dict[str, Any]:
+    """The checksum of the study, its data sets by name and split, and the checksums of its files of weights.
+
+    Raises:
+        UserError: data or weights are missing.
+    """
+    data: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    for recipe in study.recipes:
+        for split, one in zip(("training", "test"), open_data(recipe.arriving, places.data), strict=True):
+            described = _describe(one)
+            data[f"{recipe.arriving.data}, {split} set, of arm {recipe.name}"] = described
+        if recipe.classifier.weights is not None:
+            path = find(recipe.classifier.weights.file, places.weights, "weights", "weights")
+            files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"study": hashlib.sha256(dump_study(study)).hexdigest(), "data": data, "weights": files}
+
+
+def compare(folder: Path, recorded: Mapping[str, Any], study: Study, places: Places) -> None:
+    """Refuses to go on with what is not as it was.
+
+    Raises:
+        UserError: the study, a class, a data set or a file of weights has changed since the run in the folder began.
+    """
+    if recorded["study"] != hashlib.sha256((folder / "study.json").read_bytes()).hexdigest():
+        raise _changed(f"{folder / 'study.json'} has been edited")
+    open_data.cache_clear()  # images may have changed since an earlier run of this process
+    present = identify(study, places)
+    for name, before in recorded["data"].items():
+        _compare_data(name, before, present["data"][name])
+    for name, checksum in present["weights"].items():
+        if recorded["weights"].get(name) != checksum:
+            raise _changed(f"the file of weights {name} has another content")
+
+
+def _compare_data(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    missing, new = (_listed(a["images"].keys() - b["images"].keys()) for a, b in ((before, now), (now, before)))
+    if missing or new:
+        parts = [f"lacks the class {missing}"] * bool(missing) + [f"has the new class {new}"] * bool(new)
+        raise _changed(f"the data {name}, {' and '.join(parts)}")
+    for label, count in before["images"].items():
+        if now["images"][label] != count:
+            raise _changed(f"the data {name}, has {now['images'][label]} images of {label!r} instead of {count}")
+    if before["fingerprint"] != now["fingerprint"]:
+        raise _changed(f"the data {name}, has files of another content, name or time of change")
+
+
+def _changed(what: str) -> UserError:
+    return UserError(f"{what} since this run began: put it back as it was, or run the study in another folder.")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))
+
+
+def _describe(data: Data) -> dict[str, Any]:
+    counts = data.labels.bincount(minlength=len(data.names)).tolist()
+    return {"images": dict(zip(data.names, counts, strict=True)), "fingerprint": data.fingerprint}

@@ -1,0 +1,116 @@
+"""A run goes on only with the study, the images and the weights with which it began."""
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import Negreplay, command, digits, environment, file_of, numbers, photographs, pretrained, run, tree
+
+from negreplay.errors import UserError
+from negreplay.prepare import Places
+from negreplay.run import learn, resume, start
+
+
+def begun(tmp_path: Path) -> Path:
+    """A run of three classes that was stopped after its first experience."""
+    tree(tmp_path)
+    events = learn(start(tmp_path / "out", photographs("no-replay"), Places(tmp_path, tmp_path, None), 1, "x"))
+    assert any(event.step is None for event in events)
+    events.close()
+    return tmp_path / "out"
+
+
+def test_a_renamed_class_is_named_and_the_advice_works(tmp_path: Path):
+    out = begun(tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / "pets" / split / "cat").rename(tmp_path / "pets" / split / "wasp")
+    with pytest.raises(
+        UserError, match=r"lacks the class 'cat' and has the new class 'wasp' since this run began: put"
+    ):
+        resume(out)
+    for split in ("train", "test"):
+        (tmp_path / "pets" / split / "wasp").rename(tmp_path / "pets" / split / "cat")
+    assert [event.index for event in learn(resume(out)) if event.step is None] == [1, 2]
+
+
+def test_missing_and_other_images_are_named(tmp_path: Path):
+    out, image = begun(tmp_path), tmp_path / "pets/train/dog/0.png"
+    content = image.read_bytes()
+    image.unlink()
+    with pytest.raises(UserError, match=r"pets, training set, of arm no-replay, has 3 images of 'dog' instead of 4"):
+        resume(out)
+    image.write_bytes(content + b"0")
+    with pytest.raises(UserError, match="has files of another content"):
+        resume(out)
+
+
+def test_an_edited_study_is_refused(tmp_path: Path):
+    out = begun(tmp_path)
+    study = out / "study.json"
+    study.write_text(study.read_text().replace('"epochs": 1', '"epochs": 2'))
+    with pytest.raises(UserError, match=r"study.json has been edited since this run began: put it back as it was"):
+        resume(out)
+
+
+def test_another_file_of_weights_is_refused(tmp_path: Path):
+    tree(tmp_path)
+    study = photographs("no-replay")
+    base = study.recipes[0].classifier
+    recipe = replace(study.recipes[0], classifier=replace(base, weights=pretrained(tmp_path)))
+    start(tmp_path / "out", replace(study, recipes=(recipe,)), Places(tmp_path, tmp_path, None), 1, "x")
+    with (tmp_path / "small.safetensors").open("ab") as file:
+        file.write(b"0")
+    with pytest.raises(UserError, match=r"weights .*small.safetensors has another content since this run began"):
+        resume(tmp_path / "out")
+
+
+def test_a_run_of_an_earlier_version_or_another_machine_resumes_with_a_warning(negreplay: Negreplay):
+    run(negreplay, digits("no-replay"))
+    path = Path("out/run.json")
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps(settings | {"machine": "a robot"}))
+    done = negreplay("resume", "out")
+    assert done.code == 0 and "this run began on a robot, and goes on on" in done.err
+    path.write_text(json.dumps({name: settings[name] for name in settings if name not in ("identity", "threads")}))
+    done = negreplay("resume", "out")
+    assert done.code == 0 and "is of an earlier version" in done.err
+    path.write_text(json.dumps(settings | {"identity": {"study": 1}}))
+    assert negreplay("resume", "out").code == 2
+
+
+def test_of_two_starts_at_once_one_runs(tmp_path: Path):
+    line = command("run", file_of(digits("no-replay"), tmp_path), "--out", tmp_path / "out", "--jobs", 1)
+    for _ in range(2):
+        both = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True, env=environment()) for _ in range(2)]
+        errors = [process.communicate()[1] for process in both]
+        assert sorted(process.returncode for process in both) == [0, 2], errors
+        assert any(w in "".join(errors) for w in ("holds a run already", "is being learned by another process"))
+        shutil.rmtree(tmp_path / "out")
+
+
+def test_jobs_never_change_a_bit(negreplay: Negreplay):
+    study = digits("no-replay", "nr-gd")
+    run(negreplay, study)
+    assert negreplay("run", file_of(study, Path()), "--out", "two", "--jobs", 2).code == 0
+    assert numbers(Path("out")) == numbers(Path("two"))
+
+
+def test_a_folder_that_was_moved_is_not_made_again(tmp_path: Path):
+    events = learn(start(tmp_path / "out", digits("no-replay"), Places(tmp_path, tmp_path, None), 1, "x"))
+    next(events)
+    (tmp_path / "out").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match=r"cannot be written|was moved or deleted"):
+        list(events)
+    assert not (tmp_path / "out").exists() and (tmp_path / "moved/study.json").exists()
+
+
+def test_files_of_others_stay(tmp_path: Path):
+    run = start(tmp_path / "out", digits("no-replay"), Places(tmp_path, tmp_path, None), 1, "x")
+    for name in (".notes.2024", ".results.csv.negreplay-17"):
+        (tmp_path / "out" / name).touch()
+    list(learn(run))
+    assert (tmp_path / "out/.notes.2024").exists()
+    assert not (tmp_path / "out/.results.csv.negreplay-17").exists()
