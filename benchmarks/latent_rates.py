@@ -108,7 +108,7 @@ def tell(recipe: Recipe, learner: LatentReplay, stream: Stream, index: int) -> N
     """Prints a line of accuracies."""
     places = Places(Path(), Path(), None, DEVICE)
     row = evaluate(learner, stream, Cell(recipe, SEED, Path(), places), index, Clock())
-    early = [row.per_class[c] or 0.0 for c in stream[0].classes]
+    early = [row.per_class[stream.names[c]] or 0.0 for c in stream[0].classes]
     print(f"{index + 1}: {100 * row.growing:.1f}, first classes {100 * sum(early) / len(early):.1f}", flush=True)
 
 

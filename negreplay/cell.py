@@ -156,8 +156,25 @@ def evaluate(learner: Learner, stream: Stream, cell: Cell, index: int, clock: Cl
     if arrived is not None:
         agnostic, aware = (by_experience(found, totals, arrived.numpy(), index) for found in (correct, told))
     clock.add("evaluation")
-    place = (cell.recipe.name, cell.seed, index, len(stream), int(seen.sum()))
-    return Row(*place, whole, growing, per_class, *clock.take(), learner.kept_bytes, _peak(), agnostic, aware)
+    train_seconds, generator_seconds, evaluate_seconds = clock.take()
+    return Row(
+        arm=cell.recipe.name,
+        seed=cell.seed,
+        experience=index,
+        experiences=len(stream),
+        classes_seen=int(seen.sum()),
+        test_images=int(totals[seen].sum()),
+        whole=whole,
+        growing=growing,
+        per_class=dict(zip(stream.names, per_class, strict=True)),
+        train_seconds=train_seconds,
+        generator_seconds=generator_seconds,
+        evaluate_seconds=evaluate_seconds,
+        kept_bytes=learner.kept_bytes,
+        peak_bytes=_peak(),
+        task_agnostic=agnostic,
+        task_aware=aware,
+    )
 
 
 def _right(scores: Float[Tensor, "n _"], labels: Int[Tensor, " n"], classes: int) -> NDArray[np.integer]:

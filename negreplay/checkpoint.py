@@ -50,7 +50,7 @@ def read_position(path: Path) -> Position:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-        rows = [Row(**{**row, "per_class": tuple(row["per_class"])}) for row in json.loads(metadata["rows"])]
+        rows = [Row(**row) for row in json.loads(metadata["rows"])]
         return Position(int(metadata["learned"]), tuple(rows))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"the checkpoint {path} cannot be read ({error}): remove it to start this arm anew.") from error

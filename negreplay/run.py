@@ -167,7 +167,7 @@ def report(run: Run) -> list[Row]:
     """Writes results.csv, report.html and the curves from what has been learned so far."""
     rows = rows_of(run.folder, run.study)
     write_rows(run.folder / "results.csv", rows)
-    write_report(run.folder, run.study, rows, run.machine, run.command, run.classes)
+    write_report(run.folder, run.study, rows, run.machine, run.command)
     return rows
 
 

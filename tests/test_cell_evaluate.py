@@ -73,10 +73,11 @@ def test_accuracy_by_hand(at_once: int, tmp_path: Path, monkeypatch: pytest.Monk
     # Of the experiences' patterns 1 of 3 and 1 of 2 are right; told which experience it is, 2 of 3 and both.
     assert second.task_agnostic == pytest.approx((1 / 3 + 1 / 2) / 2)
     assert second.task_aware == pytest.approx((2 / 3 + 1) / 2)
-    assert second.per_class == (0.0, 1.0, 0.5, 0.0)
+    assert second.per_class == {"a": 0.0, "b": 1.0, "c": 0.5, "d": 0.0}
+    assert (first.test_images, second.test_images) == (3, 5)
     # Of the first experience there are three patterns, of which only the first 2 is taken for 0.
     assert (first.whole, first.growing, first.task_agnostic, first.task_aware) == (2 / 5, 2 / 3, 2 / 3, 2 / 3)
-    assert first.per_class == (1.0, None, 0.5, None)
+    assert first.per_class == {"a": 1.0, "b": None, "c": 0.5, "d": None}
     assert (second.arm, second.seed, second.experience, second.experiences) == ("no-replay", 7, 1, 2)
     assert (first.classes_seen, second.classes_seen, second.kept_bytes) == (2, 4, 3)
 

@@ -14,7 +14,22 @@ from negreplay.results.metrics import Row
 
 
 def row(experience: int) -> Row:
-    return Row("nr-gd", 3, experience, 5, 4, 0.25, 1 / 3, (0.1, None, 1.0), 1.5, 0.0, 0.125, 4096, 10**9)
+    return Row(
+        "nr-gd",
+        3,
+        experience,
+        5,
+        4,
+        80,
+        0.25,
+        1 / 3,
+        {"cat": 0.1, "dog": None, "eel": 1.0},
+        1.5,
+        0.0,
+        0.125,
+        4096,
+        10**9,
+    )
 
 
 def learner(seed: int = 0, width: int = 3) -> nn.Module:

@@ -1,12 +1,13 @@
 """What came out, in numbers: accuracy after each experience, and what is said about an arm from it.
 
-A `Row` is one evaluation of one *run*: an arm learned with one seed. Two protocols stand side by side: the *whole*
+A `Row` is one evaluation of one *cell*: an arm learned with one seed. Two protocols stand side by side: the *whole*
 test set from the first experience on (CORe50's; Figures 3 and 4), and the *growing* one of the classes seen so far
 (Masana et al., 2020). They are equal once every class has arrived.
 """
 
+import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,14 @@ from negreplay.recipe import Study
 class Row:
     """One arm with one seed, evaluated after one experience.
 
-    `experience` counts from 0 and `experiences` is how many the stream has. Accuracies are shares from 0 to 1;
-    `per_class` holds None for a class that has not arrived or has no test image. Seconds are those spent since the
-    previous row. `kept_bytes` is what is kept between experiences beside the classifier (memory, generator,
-    importances), `peak_bytes` the peak resident memory of the process. `task_agnostic` is the mean, over the
-    experiences so far, of the accuracy on their classes; `task_aware` the same where it is told which experience a test
-    pattern belongs to (Masana et al., 2020); both are None where classes come more than once.
+    `experience` counts from 0 and `experiences` is how many the stream has. `test_images` is how many test images the
+    classes seen have: the size of the growing test set. Accuracies are shares from 0 to 1. `per_class` has every class
+    of the data, by name, since a class may have another number with another seed; its share is None while the class has
+    not arrived, and if it has no test image. Seconds are those spent since the previous row. `kept_bytes` is what is
+    kept between experiences beside the classifier (memory, generator, importances), `peak_bytes` the peak resident
+    memory of the process. `task_agnostic` is the mean, over the experiences so far, of the accuracy on their classes;
+    `task_aware` is the same where the experience of each test pattern is known (Masana et al., 2020); both are None
+    where classes come more than once.
     """
 
     arm: str
@@ -33,9 +36,10 @@ class Row:
     experience: int
     experiences: int
     classes_seen: int
+    test_images: int
     whole: float
     growing: float
-    per_class: tuple[float | None, ...]
+    per_class: Mapping[str, float | None]
     train_seconds: float
     generator_seconds: float
     evaluate_seconds: float
@@ -63,8 +67,8 @@ class Summary:
     """What an arm reached, over the seeds that finished; everything is None while none has.
 
     `seeds` finished the stream; `incomplete` are the study's seeds that have not (begun or not), and they enter no
-    number. Accuracies and forgetting are shares from 0 to 1. Seconds are those of a whole run; bytes are the highest
-    of a run.
+    number. Accuracies and forgetting are shares from 0 to 1; `per_class` has the mean over seeds of each class, by name
+    and in the order of `class_names`. Seconds are those of a whole cell; bytes are the highest of a cell.
     """
 
     arm: str
@@ -75,7 +79,7 @@ class Summary:
     average_whole: Spread | None
     average_growing: Spread | None
     forgetting: Spread | None
-    per_class: tuple[float | None, ...]
+    per_class: Mapping[str, float | None]
     train_seconds: Spread | None
     generator_seconds: Spread | None
     evaluate_seconds: Spread | None
@@ -126,36 +130,42 @@ def by_experience(
     return float(np.mean(shares)) if shares else None
 
 
-def runs(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
-    """The rows of each (arm, seed), in the order of experiences."""
+def by_cell(rows: Iterable[Row]) -> dict[tuple[str, int], list[Row]]:
+    """The rows of each arm and seed, in the order of experiences."""
     grouped: dict[tuple[str, int], list[Row]] = {}
     for row in sorted(rows, key=lambda row: row.experience):
         grouped.setdefault((row.arm, row.seed), []).append(row)
     return grouped
 
 
-def final(run: Sequence[Row]) -> Row | None:
-    """The row after the last experience of one run; None if the run has not got there."""
-    return next((row for row in run if row.last), None)
+def class_names(rows: "Iterable[Row | Summary]") -> tuple[str, ...]:
+    """The classes of all rows, or summaries, sorted by name (2 before 10), so that their order depends on no seed."""
+    names = {name for row in rows for name in row.per_class}
+    return tuple(sorted(names, key=lambda name: re.sub(r"\d+", lambda number: number[0].zfill(20), name)))
 
 
-def average(run: Sequence[Row]) -> tuple[float, float]:
-    """The whole and the growing accuracy averaged over the evaluated experiences of one run (Table 1)."""
-    return statistics.fmean(row.whole for row in run), statistics.fmean(row.growing for row in run)
+def final(cell: Sequence[Row]) -> Row | None:
+    """The row after the last experience of a cell; None if the cell has not got there."""
+    return next((row for row in cell if row.last), None)
 
 
-def forgetting(run: Sequence[Row]) -> float | None:
+def average(cell: Sequence[Row]) -> tuple[float, float]:
+    """The whole and the growing accuracy averaged over the evaluated experiences of a cell (Table 1)."""
+    return statistics.fmean(row.whole for row in cell), statistics.fmean(row.growing for row in cell)
+
+
+def forgetting(cell: Sequence[Row]) -> float | None:
     """How far a class fell from its best: the mean over classes of best earlier accuracy minus the last one.
 
-    The measure of Chaudhry et al. (2018, "Riemannian Walk for Incremental Learning", Section 3) with a class in the
-    place of a task: f_c = max over l < K of a_{l,c}, minus a_{K,c}, averaged over the classes that were evaluated
-    before the last row K. Negative where classes improved; None if no class was evaluated earlier. Only evaluated
-    experiences are known, so evaluating rarely (`evaluate_every`) can only lower it.
+    The measure is that of Chaudhry et al. (2018, "Riemannian Walk for Incremental Learning", Section 3) with a class in
+    the place of a task: f_c = max over l < K of a_{l,c}, minus a_{K,c}, averaged over the classes that were evaluated
+    before the last row K. It is negative where classes improved, and None if no class was evaluated earlier. Only
+    evaluated experiences are known, so evaluating rarely (`evaluate_every`) can only lower it.
     """
-    *earlier, last = run
+    *earlier, last = cell
     falls = []
-    for c, now in enumerate(last.per_class):
-        before = [share for row in earlier if (share := row.per_class[c]) is not None]
+    for name, now in last.per_class.items():
+        before = [share for row in earlier if (share := row.per_class.get(name)) is not None]
         if before and now is not None:
             falls.append(max(before) - now)
     return statistics.fmean(falls) if falls else None
@@ -163,7 +173,7 @@ def forgetting(run: Sequence[Row]) -> float | None:
 
 def summarise(rows: Iterable[Row], study: Study) -> list[Summary]:
     """One summary for each arm of the study, in its order; an arm without rows is one whose seeds are incomplete."""
-    grouped = runs(rows)
+    grouped = by_cell(rows)
     return [_summary(recipe.name, study.seeds, grouped) for recipe in study.recipes]
 
 
@@ -173,10 +183,10 @@ def curve(rows: Iterable[Row], arm: str) -> list[list[Row]]:
     Finished seeds only, or, while none has finished, those that have begun; and only experiences that all of them were
     evaluated after, since a mean over changing seeds would jump.
     """
-    begun = [run for (name, _), run in runs(rows).items() if name == arm]
-    drawn = [run for run in begun if final(run)] or begun
+    begun = [cell for (name, _), cell in by_cell(rows).items() if name == arm]
+    drawn = [cell for cell in begun if final(cell)] or begun
     points: dict[int, list[Row]] = {}
-    for row in (row for run in drawn for row in run):
+    for row in (row for cell in drawn for row in cell):
         points.setdefault(row.experience, []).append(row)
     return [points[experience] for experience in sorted(points) if len(points[experience]) == len(drawn)]
 
@@ -190,28 +200,28 @@ def spread(values: Iterable[float | None]) -> Spread | None:
 
 
 def _summary(arm: str, seeds: Sequence[int], grouped: dict[tuple[str, int], list[Row]]) -> Summary:
-    done = {seed: run for seed in seeds if final(run := grouped.get((arm, seed), []))}
+    done = {seed: cell for seed in seeds if final(cell := grouped.get((arm, seed), []))}
     finished = list(done.values())
-    ends = [run[-1] for run in finished]
+    ends = [cell[-1] for cell in finished]
     return Summary(
         arm=arm,
         seeds=tuple(done),
         incomplete=tuple(seed for seed in seeds if seed not in done),
         final_whole=spread(end.whole for end in ends),
         final_growing=spread(end.growing for end in ends),
-        average_whole=spread(average(run)[0] for run in finished),
-        average_growing=spread(average(run)[1] for run in finished),
-        forgetting=spread(forgetting(run) for run in finished),
-        per_class=tuple(_mean(shares) for shares in zip(*(end.per_class for end in ends), strict=True)),
-        train_seconds=spread(sum(row.train_seconds for row in run) for run in finished),
-        generator_seconds=spread(sum(row.generator_seconds for row in run) for run in finished),
-        evaluate_seconds=spread(sum(row.evaluate_seconds for row in run) for run in finished),
-        kept_bytes=spread(max(row.kept_bytes for row in run) for run in finished),
-        peak_bytes=spread(max(row.peak_bytes for row in run) for run in finished),
+        average_whole=spread(average(cell)[0] for cell in finished),
+        average_growing=spread(average(cell)[1] for cell in finished),
+        forgetting=spread(forgetting(cell) for cell in finished),
+        per_class={name: _mean(end.per_class.get(name) for end in ends) for name in class_names(ends)},
+        train_seconds=spread(sum(row.train_seconds for row in cell) for cell in finished),
+        generator_seconds=spread(sum(row.generator_seconds for row in cell) for cell in finished),
+        evaluate_seconds=spread(sum(row.evaluate_seconds for row in cell) for cell in finished),
+        kept_bytes=spread(max(row.kept_bytes for row in cell) for cell in finished),
+        peak_bytes=spread(max(row.peak_bytes for row in cell) for cell in finished),
         final_task_agnostic=spread(end.task_agnostic for end in ends),
-        average_task_agnostic=spread(_mean(row.task_agnostic for row in run) for run in finished),
+        average_task_agnostic=spread(_mean(row.task_agnostic for row in cell) for cell in finished),
         final_task_aware=spread(end.task_aware for end in ends),
-        average_task_aware=spread(_mean(row.task_aware for row in run) for run in finished),
+        average_task_aware=spread(_mean(row.task_aware for row in cell) for cell in finished),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from negreplay.recipe import Recipe, Study
 from negreplay.results.curves import Protocol
-from negreplay.results.metrics import Row, Spread, Summary, runs, summarise
+from negreplay.results.metrics import Row, Spread, Summary, by_cell, summarise
 from negreplay.results.targets import Target, targets
 
 FOUR = ("no-replay", "pr-od", "pr-gd", "nr-gd")
@@ -139,10 +139,10 @@ def collect(shipped: Study, studies: Iterable[tuple[Study, Sequence[Row]]]) -> F
     for study, rows in studies:
         if study.name == shipped.name:
             same = {recipe.name for recipe in study.recipes if recipe == recipes.get(recipe.name)}
-            for key, run in runs(row for row in rows if row.arm in same and row.seed in shipped.seeds).items():
-                if key not in best or run[-1].experience > best[key][-1].experience:
-                    best[key] = run
-    return Found(shipped, tuple(row for run in best.values() for row in run))
+            for key, cell in by_cell(row for row in rows if row.arm in same and row.seed in shipped.seeds).items():
+                if key not in best or cell[-1].experience > best[key][-1].experience:
+                    best[key] = cell
+    return Found(shipped, tuple(row for cell in best.values() for row in cell))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ phone, by day and by night. Its words and its layout live in the template beside
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from negreplay.files import write_whole
 from negreplay.recipe import Choice, LatentReplayRecipe, Mode, Outputs, Recipe, Source, Study
 from negreplay.results import curves
-from negreplay.results.metrics import Row, Summary, summarise
+from negreplay.results.metrics import Row, Summary, class_names, summarise
 from negreplay.results.pages import render
 from negreplay.results.paper import IMAGENET, NC, NIC
 from negreplay.results.table import title
@@ -98,9 +99,7 @@ def _meaning(recipe: Recipe) -> Iterator[str]:
             yield "Nothing is taught against classes that are not there."
 
 
-def write_report(
-    folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str, names: Sequence[str] = ()
-) -> Path:
+def write_report(folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str) -> Path:
     """Write `report.html`, `curves-whole.png` and `curves-growing.png`.
 
     Args:
@@ -109,7 +108,6 @@ def write_report(
         rows: what has been evaluated so far; an unfinished run is reported and marked as such.
         machine: what it was begun on, in words.
         command: the command line that reproduces it.
-        names: the classes' names; without them classes are numbered.
 
     Returns:
         The path of `report.html`.
@@ -117,7 +115,7 @@ def write_report(
     for protocol in curves.Protocol:
         curves.write_png(folder / f"curves-{protocol}.png", study, rows, protocol)
     path = folder / "report.html"
-    write_whole(path, _page(study, rows, machine, command, names).encode())
+    write_whole(path, _page(study, rows, machine, command).encode())
     return path
 
 
@@ -130,7 +128,7 @@ def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: Sequence[str]) -> str:
+def _page(study: Study, rows: Sequence[Row], machine: str, command: str) -> str:
     arms, benchmark = _arms(study, rows), benchmark_beside(study.name)
     return render(
         "report.html",
@@ -140,7 +138,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, names: 
         svgs=[curves.svg(study, rows, protocol, protocol) for protocol in curves.Protocol],
         experiences=max((row.experiences for row in rows), default=0),
         classes=max((len(row.per_class) for row in rows), default=0),
-        blocks=_blocks(arms, names),
+        blocks=_blocks(arms),
         benchmark=benchmark,
         aware=any(arm.summary.final_task_aware for arm in arms),
         printed=_printed(arms, benchmark),
@@ -217,15 +215,12 @@ def _alike(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
     return alike
 
 
-def _blocks(arms: Sequence[Arm], names: Sequence[str]) -> list[list[tuple[str, list[float | None]]]]:
+def _blocks(arms: Sequence[Arm]) -> list[list[tuple[str, list[float | None]]]]:
     """The final accuracy on each class, one line a class, cut into blocks that stand side by side on a wide page."""
-    classes = max((len(arm.summary.per_class) for arm in arms), default=0)
-    lines = []
-    for c in range(classes):
-        shares = [arm.summary.per_class[c] if c < len(arm.summary.per_class) else None for arm in arms]
-        lines.append((names[c] if c < len(names) else f"class {c}", shares))
-    height = -(-classes // -(-classes // BLOCK)) if classes else 1
-    return [lines[start : start + height] for start in range(0, classes, height)]
+    names = class_names(arm.summary for arm in arms)
+    lines = [(name, [arm.summary.per_class.get(name) for arm in arms]) for name in names]
+    height = math.ceil(len(lines) / math.ceil(len(lines) / BLOCK)) if lines else 1
+    return [lines[start : start + height] for start in range(0, len(lines), height)]
 
 
 def _differences(recipes: Sequence[Recipe]) -> list[tuple[str, list[str]]]:

@@ -1,9 +1,13 @@
-"""`results.csv`, one line for each seed, arm and evaluated experience, and the table for the terminal."""
+"""Rows as a table in a file, `results.csv` for one, and the table for the terminal.
+
+The file has one line for each arm, seed and evaluated experience. Its columns are the fields of a `Row`, then one for
+each class, `class NAME`, where a cell is empty if the value is None. So pandas reads it without options.
+"""
 
 import csv
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from io import StringIO
 from pathlib import Path
@@ -16,55 +20,63 @@ from rich.text import Text
 from negreplay.errors import UserError
 from negreplay.files import write_whole
 from negreplay.recipe import Study
-from negreplay.results.metrics import Row, Spread, Summary
+from negreplay.results.metrics import Row, Spread, Summary, class_names
+from negreplay.results.text import printable
 
-COLUMNS = tuple(field.name for field in fields(Row))
-UNSEEN = "-"
-LARGEST = sys.float_info.max
+KINDS = {field.name: field.type for field in fields(Row) if field.name != "per_class"}
+FIELDS = tuple(KINDS)
+SHARES = ("whole", "growing", "task_agnostic", "task_aware")
+CLASS = "class "
+"""What the column of a class begins with."""
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write `results.csv` anew, so that a reader finds either the old file or the new one, never half of one."""
-    file = StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_cell(getattr(row, column)) for column in COLUMNS])
-    write_whole(path, file.getvalue().encode())
+def header(names: Sequence[str]) -> str:
+    """The first line of a file whose rows have these classes; names are written as `printable` shows them."""
+    return _line([*FIELDS, *(CLASS + printable(name) for name in names)])
+
+
+def line(row: Row, names: Sequence[str]) -> str:
+    """The line of a row below `header(names)`, so that a row can be added to a file without reading it."""
+    values = (*(getattr(row, name) for name in FIELDS), *(row.per_class.get(name) for name in names))
+    return _line([_cell(value) for value in values])
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write a file anew, so that a reader finds either the old one or the new one, never half of one."""
+    names = class_names(rows)
+    write_whole(path, "".join((header(names), *(line(row, names) for row in rows))).encode())
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read `results.csv`.
+    """Read a file of rows.
 
     Raises:
         UserError: if the file is missing or malformed; the sentence names the line.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, cells) for cells in reader]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run the study first, or name the folder of a run.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table ({error}): restore it, or run the study again.") from None
-    if not lines or tuple(lines[0][1]) != COLUMNS:
-        raise _malformed(path, 1, f"the columns should be {','.join(COLUMNS)}")
+        reader = csv.reader(StringIO(path.read_bytes().decode(), newline=""))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): restore it, or run the study again.") from error
     rows: dict[tuple[str, int, int], Row] = {}
-    for number, cells in lines[1:]:
-        row = _row(path, number, cells)
-        key = (row.arm, row.seed, row.experience)
-        if key in rows:
-            raise _malformed(path, number, "its arm, seed and experience stand on an earlier line too")
-        rows[key] = row
+    try:
+        columns = next(reader, [])
+        if tuple(columns[: len(FIELDS)]) != FIELDS or not all(c.startswith(CLASS) for c in columns[len(FIELDS) :]):
+            raise ValueError(f"the columns should be {','.join(FIELDS)}, then `{CLASS}NAME` for each class")
+        for cells in reader:
+            row = _row(columns, cells)
+            if rows.setdefault((row.arm, row.seed, row.experience), row) is not row:
+                raise ValueError("its arm, seed and experience stand on an earlier line too")
+    except (ValueError, csv.Error) as error:
+        fault = f"{path}, line {max(1, reader.line_num)}: {error}"
+        raise UserError(f"{fault}; restore the file, or run the study again.") from error
     return list(rows.values())
 
 
 def title(arm: str) -> str:
-    """How an arm is called in tables: `no-replay` No replay, `pr-od` PR-OD, any other name as it is."""
-    short = arm.rsplit("/", 1)[-1]
-    if short == "no-replay":
+    """The name of an arm in tables: `no-replay` is No replay, `pr-od` is PR-OD, any other name stays as it is."""
+    if arm == "no-replay":
         return "No replay"
-    return short.upper() if re.fullmatch("[pn]r-[ogr]d", short) else short
+    return arm.upper() if re.fullmatch("[pn]r-[ogr]d", arm) else arm
 
 
 def percent(value: Spread | None, digits: int = 2) -> str:
@@ -101,47 +113,45 @@ def terminal_table(summaries: Sequence[Summary], study: Study) -> Table:
     return table
 
 
+def _line(cells: Sequence[str]) -> str:
+    file = StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerow(cells)
+    return file.getvalue()
+
+
 def _cell(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(_cell, value))
     if value is None:
-        return UNSEEN
+        return ""
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _row(path: Path, number: int, cells: list[str]) -> Row:
-    """One line of the file as a row."""
-    if len(cells) != len(COLUMNS):
-        raise _malformed(path, number, f"it has {len(cells)} values for {len(COLUMNS)} columns")
+def _row(columns: list[str], cells: list[str]) -> Row:
+    """One line of the file as a row; a fault is a `ValueError`."""
+    if len(cells) != len(columns):
+        raise ValueError(f"it has {len(cells)} values for {len(columns)} columns")
     values: dict[str, Any] = {}
-    for field, cell in zip(fields(Row), cells, strict=True):
+    for name, cell in zip(columns, cells, strict=True):
         try:
-            values[field.name] = _value(field.name, field.type, cell)
-        except ValueError:
-            raise _malformed(path, number, f"{field.name} is {cell!r}") from None
+            values[name] = _value(name, cell)
+        except ValueError as error:
+            raise ValueError(f"{name} is {cell!r}") from error
     if not 0 <= values["experience"] < values["experiences"]:
-        raise _malformed(path, number, f"experience is {values['experience']} of {values['experiences']}")
-    return Row(**values)
+        raise ValueError(f"experience is {values['experience']} of {values['experiences']}")
+    return Row(
+        **{name: values.pop(name) for name in FIELDS},
+        per_class={name.removeprefix(CLASS): share for name, share in values.items()},
+    )
 
 
-def _value(name: str, kind: Any, cell: str) -> Any:
+def _value(name: str, cell: str) -> Any:
     """A cell as the value of its column; a number out of range is a `ValueError`, as one that is no number is."""
+    kind = KINDS.get(name, float | None)
     if kind is str:
         return cell
-    if kind is int:
-        return _within(int(cell))
-    if kind == float | None:
-        return None if cell == UNSEEN else _within(float(cell), 1.0)
-    if kind is float:
-        return _within(float(cell), 1.0 if name in ("whole", "growing") else LARGEST)
-    return tuple(None if token == UNSEEN else _within(float(token), 1.0) for token in cell.split())
-
-
-def _within(number: Any, highest: float = LARGEST) -> Any:
+    if kind == float | None and not cell:
+        return None
+    number = int(cell) if kind is int else float(cell)
+    highest = 1.0 if name in SHARES or name not in KINDS else sys.float_info.max
     if not 0 <= number <= highest:
         raise ValueError(number)
     return number
-
-
-def _malformed(path: Path, number: int, fault: str) -> UserError:
-    return UserError(f"{path}, line {number}: {fault}; restore the file, or run the study again.")

@@ -1,5 +1,6 @@
 """Studies and rows as runs might have left them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from negreplay.recipe import (
@@ -42,7 +43,10 @@ def six_arms(name: str = "cifar50-nc", seeds: tuple[int, ...] = (0, 1, 2)) -> St
     return Study(name, "Fifty classes in nine experiences.", (baseline, *arms), seeds)
 
 
-def rows_of(study: Study, experiences: int, classes: int, every: int = 1) -> list[Row]:
+def rows_of(
+    study: Study, experiences: int, classes: int, every: int = 1, names: Sequence[str] | None = None
+) -> list[Row]:
+    """A hundred test images a class; an arm is right as often as `LEVELS` says, with each seed 0.01 more often."""
     rows = []
     for recipe in study.recipes:
         for seed in study.seeds:
@@ -51,9 +55,8 @@ def rows_of(study: Study, experiences: int, classes: int, every: int = 1) -> lis
                     continue
                 seen = classes * (k + 1) // experiences or 1
                 level = LEVELS.get(recipe.name, 0.5) + 0.01 * seed
-                shares = tuple(level if c < seen else None for c in range(classes))
-                whole = level * seen / classes
-                rows.append(
-                    Row(recipe.name, seed, k, experiences, seen, whole, level, shares, 70.0, 2.0, 1.0, 5000, 2 * 10**9)
-                )
+                whole, shares = level * seen / classes, (level if c < seen else None for c in range(classes))
+                per_class = dict(zip(names or map(str, range(classes)), shares, strict=True))
+                place = (recipe.name, seed, k, experiences, seen, 100 * seen)
+                rows.append(Row(*place, whole, level, per_class, 70.0, 2.0, 1.0, 5000, 2 * 10**9))
     return rows

@@ -7,11 +7,19 @@ import pytest
 
 from negreplay.errors import UserError
 from negreplay.recipe import ClassifierRecipe, PhaseRecipe, Recipe, Scenario, StreamRecipe, Study
-from negreplay.results.metrics import Row, Spread, accuracies, average, curve, final, forgetting, summarise
+from negreplay.results.metrics import Row, Spread, accuracies, average, class_names, curve, final, forgetting, summarise
 
-FIRST = Row("a", 0, 0, 3, 1, 0.25, 0.5, (0.5, None, None), 10.0, 1.0, 0.5, 100, 1000)
-SECOND = replace(FIRST, experience=1, classes_seen=2, whole=0.5, growing=0.75, per_class=(0.75, 0.75, None))
-THIRD = replace(FIRST, experience=2, classes_seen=3, whole=0.6, growing=0.6, per_class=(0.5, 0.8, 0.5), kept_bytes=300)
+
+def shares(*values: float | None) -> dict[str, float | None]:
+    """Of three classes."""
+    return dict(zip(("cat", "dog", "eel"), values, strict=True))
+
+
+FIRST = Row("a", 0, 0, 3, 1, 20, 0.25, 0.5, shares(0.5, None, None), 10.0, 1.0, 0.5, 100, 1000)
+SECOND = replace(FIRST, experience=1, classes_seen=2, whole=0.5, growing=0.75, per_class=shares(0.75, 0.75, None))
+THIRD = replace(
+    FIRST, experience=2, classes_seen=3, whole=0.6, growing=0.6, per_class=shares(0.5, 0.8, 0.5), kept_bytes=300
+)
 RUN = [FIRST, SECOND, THIRD]
 
 
@@ -78,7 +86,7 @@ def test_summary_over_two_seeds():
     check(summary.generator_seconds, 3.0, 0.0)
     check(summary.evaluate_seconds, 1.5, 0.0)
     check(summary.kept_bytes, 300.0, 0.0)
-    assert summary.per_class == (0.5, 0.8, 0.5)
+    assert summary.per_class == shares(0.5, 0.8, 0.5)
 
 
 def aware(run: list[Row], *shares: float | None) -> list[Row]:
@@ -107,6 +115,20 @@ def test_an_unfinished_seed_enters_no_task_aware_accuracy():
     assert summary.average_task_aware and summary.average_task_aware.mean == pytest.approx(0.8)
 
 
+def test_numbers_of_a_class_stand_under_its_name_whatever_its_number_with_a_seed():
+    other = [replace(row, seed=1, per_class=dict(reversed(list(row.per_class.items())))) for row in RUN]
+    other[2] = replace(other[2], per_class={"eel": 0.7, "dog": None, "cat": 0.1})
+    (summary,) = summarise([*RUN, *other], study("a"))
+    assert summary.per_class == {"cat": pytest.approx(0.3), "dog": 0.8, "eel": pytest.approx(0.6)}
+    # With the other seed the cat falls by 0.65; the dog has no share at the end, the eel none before.
+    assert forgetting(other) == pytest.approx(0.65)
+
+
+def test_classes_are_sorted_whatever_the_order_in_which_they_came():
+    one, other = (replace(FIRST, per_class=dict.fromkeys(n)) for n in (("10", "b", "2"), ("a 3", "2", "10", "A")))
+    assert class_names([one, other]) == class_names([other, one]) == ("2", "10", "A", "a 3", "b")
+
+
 def test_one_seed_has_no_deviation():
     (summary,) = summarise(RUN, study("a", seeds=(0,)))
     assert summary.final_whole == Spread(0.6, None)
@@ -125,7 +147,7 @@ def test_an_arm_without_rows_is_incomplete():
     summary = summarise(RUN, study("a", "b"))[1]
     assert (summary.arm, summary.seeds, summary.incomplete) == ("b", (), (0, 1))
     assert summary.final_whole is None
-    assert summary.per_class == ()
+    assert summary.per_class == {}
 
 
 def test_rows_may_come_in_any_order():
