@@ -63,7 +63,7 @@ class RunCommand:
         device = Device(self.device, self.precision)
         places = Places(self.data.absolute(), self.weights.absolute(), store, device)
         jobs = self.jobs or (1 if self.device != "cpu" else min(4, os.cpu_count() or 1))
-        learn_and_report(start(folder, study, places, jobs, _command()), console)
+        learn_and_report(start(folder, study, places, jobs, _command()), STUDIES, console)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class ResumeCommand:
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
-        learn_and_report(reopen(self.folder), console)
+        learn_and_report(reopen(self.folder), STUDIES, console)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class ReportCommand:
         if not Path(self.what).exists() and get_close_matches(self.what, known, n=1):
             raise UserError(f"there is no run and no table or figure {self.what!r}: {_suggest(self.what, list(known))}")
         run = reopen(Path(self.what))
-        rows = report(run)
+        rows = report(run, STUDIES)
         if self.json:
             print(json.dumps(to_json(run.study, rows), indent=2))
         else:
@@ -161,7 +161,7 @@ class ReportCommand:
             print(json.dumps(to_json(exhibit, found), indent=2))
         else:
             print_exhibit(exhibit, found, console)
-            console.print(f"page: {path}")
+            console.print(f"page: {path}", markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class DataCommand:
         from negreplay.display import follow
 
         follow(get_core50(self.root), console)
-        console.print(describe(self.root), soft_wrap=True)
+        console.print(describe(self.root), markup=False, soft_wrap=True)
 
 
 def _cache() -> Path:

@@ -24,23 +24,25 @@ WITHIN = 2.0
 class Benchmark:
     """A benchmark of the paper: its name there, its test protocol, its study, and studies that can stand in.
 
+    `experiences` is how many all of these have; a study that has another number was run on other data.
     `measure` is what its tables show of a `Summary`, after `final_` or `average_`; None for that of the protocol.
     """
 
     name: str
     protocol: Protocol
     study: str
+    experiences: int
     stand_ins: tuple[str, ...] = ()
     measure: str | None = None
 
 
-NC = Benchmark("CORe50 NC", Protocol.WHOLE, "core50-nc", ("cifar50-nc", "cifar50-nc-pooled"))
-NC_GROWING = Benchmark("CORe50 NC", Protocol.GROWING, NC.study, NC.stand_ins)
-NIC = Benchmark("CORe50 NIC", Protocol.WHOLE, "core50-nic", ("cifar50-nic", "cifar50-nic-pooled"))
-NAIVE = Benchmark("CORe50 NC, naive", Protocol.WHOLE, "core50-nc-naive", ("cifar50-nc-naive",))
-IMAGENET = Benchmark("ImageNet-1000 NC", Protocol.GROWING, "imagenet-nc", ("cifar50-25x2",))
+NC = Benchmark("CORe50 NC", Protocol.WHOLE, "core50-nc", 9, ("cifar50-nc", "cifar50-nc-pooled"))
+NC_GROWING = Benchmark("CORe50 NC", Protocol.GROWING, NC.study, 9, NC.stand_ins)
+NIC = Benchmark("CORe50 NIC", Protocol.WHOLE, "core50-nic", 391, ("cifar50-nic", "cifar50-nic-pooled"))
+NAIVE = Benchmark("CORe50 NC, naive", Protocol.WHOLE, "core50-nc-naive", 9, ("cifar50-nc-naive",))
+IMAGENET = Benchmark("ImageNet-1000 NC", Protocol.GROWING, "imagenet-nc", 25, ("cifar50-25x2",))
 SPLIT_MNIST = tuple(
-    Benchmark(f"Split MNIST, {name}-incremental", Protocol.GROWING, "split-mnist", measure=measure)
+    Benchmark(f"Split MNIST, {name}-incremental", Protocol.GROWING, "split-mnist", 5, measure=measure)
     for name, measure in (("class", "task_agnostic"), ("task", "task_aware"), ("domain", None))
 )
 UNPUBLISHED = (
@@ -49,7 +51,12 @@ UNPUBLISHED = (
     ("domain-er",),
 )
 """Arms of `split-mnist`, by scenario, that stand beside the published ones: generative replay, and yardsticks."""
-IMAGENET_25X40 = Benchmark("ImageNet-1000 25x40", Protocol.GROWING, "imagenet-25x40")
+IMAGENET_25X40 = Benchmark("ImageNet-1000 25x40", Protocol.GROWING, "imagenet-25x40", 25)
+
+
+def benchmark_of(study: str) -> Benchmark | None:
+    """The benchmark of Tables 1 and 2 that a shipped study is, or that it has the shape of; None if there is none."""
+    return next((known for known in (NC, NIC, IMAGENET) if study in (known.study, *known.stand_ins)), None)
 
 
 @dataclass(frozen=True)
@@ -177,12 +184,14 @@ class Line:
             return "not run"
         if self.paper is None:
             return "nothing published"
+        points = 100 * self.ours.mean - self.paper.value
+        if self.ours.std is None:
+            return f"{points:+.2f} points; one seed, not judged"
         if self.paper.tolerance is not None:
-            points = 100 * self.ours.mean - self.paper.value
             verdict = "yes" if abs(points) <= self.paper.tolerance else "no"
             return f"{verdict} ({points:+.2f}; {self.paper.tolerance:.2f} allowed)"
         if self.deviations is None:
-            return f"{100 * self.ours.mean - self.paper.value:+.1f} points; no deviation to judge by"
+            return f"{points:+.2f} points; no deviation to judge by"
         return f"{'yes' if abs(self.deviations) <= WITHIN else 'no'} ({self.deviations:+.1f} s.d.)"
 
 

@@ -50,9 +50,10 @@ def test_every_table_and_figure_of_results_can_be_asked_for():
         (line(0.70, 0.03, 68.0, 4.0), "yes (+0.4 s.d.)"),  # 2 points; sqrt(3^2 + 4^2) = 5
         (line(0.5801, 0.03, 68.0, 4.0), "yes (-2.0 s.d.)"),
         (line(0.57, 0.03, 68.0, 4.0), "no (-2.2 s.d.)"),
-        (line(0.70, None, 68.0, 1.0), "yes (+2.0 s.d.)"),  # one seed of ours: the paper's deviation alone
+        (line(0.70, None, 68.0, 1.0), "+2.00 points; one seed, not judged"),
         (line(0.30, 0.01, 33.1, None), "no (-3.1 s.d.)"),
-        (line(0.30, None, 33.1, None), "-3.1 points; no deviation to judge by"),
+        (line(0.30, None, 33.1, None), "-3.10 points; one seed, not judged"),
+        (line(0.30, 0.0, 33.1, None), "-3.10 points; no deviation to judge by"),
         (line(0.70, 0.03, 68.0, 4.0, stand_in=True), "not run"),
     ],
 )
@@ -63,6 +64,7 @@ def test_what_counts_as_reproduced(line: Line, verdict: str):
 def test_a_published_tolerance_decides_where_there_is_one():
     printed = Target("split-mnist", "Split MNIST, class-incremental", "class-dgr", 91.24, None, 1.48, "", "")
     verdicts = [Line("", "class-dgr", printed, "split-mnist", Spread(m, 0.1), False).reproduced for m in (0.8977, 0.95)]
+    assert Line("", "", printed, "split-mnist", Spread(0.91, None), False).reproduced.endswith("one seed, not judged")
     assert verdicts == ["yes (-1.47; 1.48 allowed)", "no (+3.76; 1.48 allowed)"]
 
 
