@@ -32,7 +32,7 @@ def changes(study: Study, shipped: Study) -> list[tuple[str, str]]:
     for recipe in study.recipes:
         original = originals.get(recipe.name)
         if original is None:
-            changed.setdefault("an arm that the shipped study has not", []).append(title(recipe.name))
+            changed.setdefault("a new arm", []).append(title(recipe.name))
             continue
         old, new = _settings(original), _settings(recipe)
         for name in (name for name in old if name in new and old[name] != new[name]):

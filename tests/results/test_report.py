@@ -77,6 +77,10 @@ def test_names_are_escaped_and_any_script_is_kept(full: str):
     assert "a<b>" not in full
 
 
+def test_every_table_scrolls_in_a_box_of_its_own(full: str):
+    assert full.count("<table") == full.count('<div class="scroll"><table') == 5
+
+
 def test_identifiers_are_unique(full: str):
     found = re.findall(r'\bid="([^"]+)"', full)
     assert len(found) == len(set(found))

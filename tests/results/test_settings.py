@@ -36,4 +36,4 @@ def test_changes_of_a_shipped_study_are_named_with_the_arms_that_have_them():
     every = replace(shipped, recipes=tuple(map(faster, shipped.recipes)))
     assert changes(every, shipped) == [("following.lr_head: 0.1 → 0.2", "all arms")]
     added = replace(shipped, recipes=(*shipped.recipes, replace(shipped.recipes[0], name="mine")))
-    assert changes(added, shipped) == [("an arm that the shipped study has not", "mine")]
+    assert changes(added, shipped) == [("a new arm", "mine")]
