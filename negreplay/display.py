@@ -1,8 +1,8 @@
 """What is shown of a run: a live display, plain lines where there is no terminal, and the table at the end."""
 
 import shlex
-import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -10,86 +10,142 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from negreplay.data.download import Advance
 from negreplay.prepare import Event
+from negreplay.recipe import Study
 from negreplay.results.metrics import summarise
 from negreplay.results.table import terminal_table
+from negreplay.results.text import printable
 from negreplay.run import Run, learn, progress_of, report, rows_of
+
+SILENCE = 30.0
+"""Seconds without a line after which a pipe gets one, although nothing is finished."""
+LONGEST_NAME = 18
+"""Characters of an arm's name in the live display."""
 
 
 @dataclass
-class Seen:
-    """What is shown of one arm and seed: its bar, and the last accuracy."""
+class CellBar:
+    """The bar of one arm and seed, and its last accuracy."""
 
     bar: TaskID
     accuracy: str = "-"
 
 
-def learn_and_report(run: Run, console: Console) -> None:
-    """Learns what is left of a run, writes its report and prints its table; Ctrl-C ends it with a hint."""
+class Lines:
+    """Lines above a live display, or on a pipe, which has no display."""
+
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        self.console, self.clock, self.last = console, clock, clock()
+
+    def line(self, text: str) -> None:
+        """Prints a line."""
+        self.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.last = self.clock()
+
+    def sign_of_life(self, text: str) -> None:
+        """Prints a line on a pipe that has been silent for long."""
+        if not self.console.is_terminal and self.clock() - self.last >= SILENCE:
+            self.line(text)
+
+
+def learn_and_report(run: Run, shipped: Sequence[Study], console: Console) -> None:
+    """Learns what is left of a run, writes its report and prints its table.
+
+    Args:
+        run: the run.
+        shipped: the studies of the library, of which the report says what was changed.
+        console: where it is shown.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed while it learned; its text says how to go on.
+    """
     try:
         with closing(learn(run)) as events:
             show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
     except KeyboardInterrupt:
-        print(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.", file=sys.stderr)
-        sys.exit(130)
-    report(run)
+        raise KeyboardInterrupt(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.") from None
+    report(run, shipped)
     conclude(run, console)
 
 
 def conclude(run: Run, console: Console) -> None:
     """Prints the table of what a run has reached, and where its report is."""
     console.print(terminal_table(summarise(rows_of(run.folder, run.study), run.study), run.study))
-    console.print(f"report: {run.folder / 'report.html'}")
+    Lines(console, time.monotonic).line(f"report: {run.folder / 'report.html'}")
 
 
-def show(events: Iterable[Event], console: Console, finished: float, runs: int) -> None:
-    """Shows events as they come: one bar for the whole study, one for each arm being learned.
+def show(
+    events: Iterable[Event],
+    console: Console,
+    finished: float,
+    cells: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Shows events as they come: one bar for the whole study, one for each arm that is being learned.
+
+    On a pipe every evaluated experience is a line; while an experience lasts there is one every `SILENCE` seconds.
 
     Args:
         events: what happens.
-        console: where it is shown; on a pipe every evaluated experience is a line.
-        finished: what had been learned before, in runs.
-        runs: arms times seeds.
+        console: where it is shown.
+        finished: what had been learned before, in cells.
+        cells: how many there are: arms times seeds.
+        clock: gives seconds.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn())
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=True))
-    with Progress(*columns, *times, console=console, transient=True, speed_estimate_period=600) as progress:
-        whole = progress.add_task("[bold]study", total=runs)
+    lines = Lines(console, clock)
+    with _progress(console, 600.0, *times) as progress:
+        whole = progress.add_task("study", total=cells)
         progress.advance(whole, finished)
-        arms: dict[tuple[str, int], Seen] = {}
+        bars: dict[tuple[str, int], CellBar] = {}
         for event in events:
             key = event.arm, event.seed
-            if key not in arms:
-                arms[key] = Seen(progress.add_task(f"{event.arm} seed {event.seed}", total=event.experiences))
-            _update(progress, arms[key], event, console)
+            if key not in bars:
+                bars[key] = CellBar(progress.add_task(_name(event), total=event.experiences))
+            _update(progress, bars[key], event, lines)
             if event.step is None:
                 progress.advance(whole, 1 / event.experiences)
                 if event.index == event.experiences - 1:
-                    progress.remove_task(arms.pop(key).bar)
+                    progress.remove_task(bars.pop(key).bar)
 
 
-def follow(advances: Iterable[Advance], console: Console) -> None:
-    """Shows one task after the other as it advances; on a pipe each is a line when it is over."""
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn(), TimeRemainingColumn())
+def follow(advances: Iterable[Advance], console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    """Shows one task after the other as it advances; on a pipe each is a line when it is over, and one while it lasts.
+
+    `clock` gives seconds.
+    """
     last: Advance | None = None
-    with Progress(*columns, console=console, transient=True) as progress:
+    lines = Lines(console, clock)
+    with _progress(console, 30.0, TimeRemainingColumn()) as progress:
         bar = progress.add_task("")
         for advance in advances:
             if last is not None and advance.task != last.task:
-                console.print(_amount(last))
+                lines.line(_amount(last))
                 progress.reset(bar)
-            progress.update(bar, description=_amount(advance), completed=advance.done, total=advance.total)
+            progress.update(bar, description=printable(_amount(advance)), completed=advance.done, total=advance.total)
+            lines.sign_of_life(_amount(advance))
             last = advance
     if last is not None:
-        console.print(_amount(last))
+        lines.line(_amount(last))
+
+
+def _progress(console: Console, period: float, *times: ProgressColumn) -> Progress:
+    """A display in which the name of a task is cut to fit; speed is measured over the last `period` seconds."""
+    description = TextColumn(
+        "{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    )
+    columns = (description, BarColumn(bar_width=10), TaskProgressColumn(), *times)
+    return Progress(*columns, console=console, transient=True, expand=True, speed_estimate_period=period)
 
 
 def _amount(advance: Advance) -> str:
@@ -99,18 +155,22 @@ def _amount(advance: Advance) -> str:
     return f"{advance.task}  {advance.done / scale:,.0f}{whole} {unit}"
 
 
-def _update(progress: Progress, seen: Seen, event: Event, console: Console) -> None:
+def _name(event: Event) -> str:
+    """An arm and its seed in few columns: no-replay 0."""
+    arm = event.arm if len(event.arm) <= LONGEST_NAME else f"{event.arm[: LONGEST_NAME - 1]}…"
+    return f"{arm} {event.seed}"
+
+
+def _update(progress: Progress, cell: CellBar, event: Event, lines: Lines) -> None:
     name, step, row = f"{event.arm} seed {event.seed}", event.step, event.row
-    place = f"experience {event.index + 1}/{event.experiences}"
+    place = f"{event.index + 1}/{event.experiences}"
     if step is not None:
-        part = f"{step.part} {step.done}/{step.total}" + (f" loss {step.loss:.3f}" if step.loss else "")
-        within = event.index + step.done / step.total
-        text = f"{name}  {place}  {part}  accuracy {seen.accuracy}"
-        progress.update(seen.bar, completed=within, description=text)
+        loss = f" loss {step.loss:.3f}" if step.loss else ""
+        text = f"{_name(event)}  {place}  {cell.accuracy}  {step.part}{loss}"
+        progress.update(cell.bar, completed=event.index + step.done / step.total, description=text)
+        lines.sign_of_life(f"{name}  experience {place}  {step.part} {step.done}/{step.total}{loss}")
     if row is not None:
-        seen.accuracy = f"{row.whole:.1%}"
-        if not console.is_terminal:
-            console.print(
-                f"{name}  {place}  accuracy {row.whole:.1%} of all, {row.growing:.1%} of the classes seen",
-                soft_wrap=True,
-            )
+        cell.accuracy = f"{row.whole:.1%}"
+        if not lines.console.is_terminal:
+            shares = f"accuracy {row.whole:.1%} of all, {row.growing:.1%} of the classes seen"
+            lines.line(f"{name}  experience {place}  {shares}")

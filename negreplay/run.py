@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from io import FileIO
@@ -224,11 +224,14 @@ def _tidy(folder: Path) -> None:
     remove_unfinished(folder / "checkpoints")
 
 
-def report(run: Run) -> list[Row]:
-    """Writes results.csv, report.html and the curves from what has been learned so far."""
+def report(run: Run, shipped: Sequence[Study]) -> list[Row]:
+    """Writes results.csv, report.html and the curves from what has been learned so far.
+
+    `shipped` are the library's own studies: the page says what was changed in one of them.
+    """
     rows = rows_of(run.folder, run.study)
     write_rows(run.folder / "results.csv", rows)
-    write_report(run.folder, run.study, rows, run.machine, run.command)
+    write_report(run.folder, run.study, rows, run.machine, run.command, shipped)
     return rows
 
 

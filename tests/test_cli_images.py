@@ -99,3 +99,15 @@ def test_one_image_and_a_memory_larger_than_the_data(negreplay: Negreplay, tmp_p
     done = run(negreplay, replace(study, recipes=recipes))
     assert done.code == 0 and done.err == ""
     assert len(numbers(Path("out"))) == 4 * 3
+
+
+def test_names_that_are_no_text_or_look_like_markup_come_as_far_as_the_report(negreplay: Negreplay, tmp_path: Path):
+    pets = tree(tmp_path)
+    for split in ("train", "test"):
+        (pets / split / "cat").rename(pets / split / "caf\udce9")
+        (pets / split / "dog").rename(pets / split / "d\x1b[1mog")
+    done = run(negreplay, replace(photographs("no-replay"), name="[/b] pets"), out="out [x]")
+    assert done.code == 0 and "[/b] pets" in done.out and "report: out [x]/report.html" in done.out
+    assert r"class caf\udce9,class d\x1b[1mog,class eel" in Path("out [x]/results.csv").read_text(encoding="utf-8")
+    page = Path("out [x]/report.html").read_text(encoding="utf-8")
+    assert r"caf\udce9" in page and r"d\x1b[1mog" in page and "\x1b" not in page

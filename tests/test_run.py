@@ -33,7 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     run = start(folder, STUDY, places(folder), 1, "negreplay run")
     list(learn(run))
-    report(run)
+    report(run, ())
     return folder
 
 

@@ -43,8 +43,8 @@ def main() -> None:
             raise
         file = error.filename or "a file"
         _fail(f"{file} cannot be read or written ({error.strerror}): check its path, its permissions and the space.")
-    except KeyboardInterrupt:
-        print("stopped.", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(str(stop) or "stopped.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -75,12 +75,10 @@ class RunCommand:
         device = Device(self.device, self.precision)
         places = Places(self.data.absolute(), self.weights.absolute(), store, device)
         # No more arms than cores have threads for, nor than there are; four bounds memory, of which each takes its own.
-        jobs = self.jobs or (
-            1
-            if self.device != "cpu"
-            else max(1, min(4, len(study.recipes) * len(study.seeds), (os.cpu_count() or 1) // max(1, self.threads)))
-        )
-        learn_and_report(start(folder, study, places, jobs, _command(), self.threads), console)
+        cores = (os.cpu_count() or 1) // max(1, self.threads)
+        several = max(1, min(4, cores, len(study.recipes) * len(study.seeds)))
+        jobs = self.jobs or (several if self.device == "cpu" else 1)
+        learn_and_report(start(folder, study, places, jobs, _command(), self.threads), STUDIES, console)
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ class ResumeCommand:
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
-        learn_and_report(resume(self.folder), console)
+        learn_and_report(resume(self.folder), STUDIES, console)
 
 
 @dataclass(frozen=True)
@@ -160,7 +158,7 @@ class ReportCommand:
         if not Path(self.what).exists() and get_close_matches(self.what, known, n=1):
             raise UserError(f"there is no run and no table or figure {self.what!r}: {suggest(self.what, list(known))}")
         run = reopen(Path(self.what))
-        rows = report(run)
+        rows = report(run, STUDIES)
         if self.json:
             print(json.dumps(to_json(run.study, rows), indent=2))
         else:
@@ -178,7 +176,7 @@ class ReportCommand:
             print(json.dumps(to_json(exhibit, found), indent=2))
         else:
             print_exhibit(exhibit, found, console)
-            console.print(f"page: {path}", markup=False)
+            console.print(f"page: {path}", markup=False, soft_wrap=True)
 
 
 def _cache() -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 from negreplay.results import curves
 from negreplay.results.metrics import Spread
 from negreplay.results.table import percent, title
+from negreplay.results.text import printable
 
 
 def render(template: str, **values: Any) -> str:
@@ -15,7 +16,12 @@ def render(template: str, **values: Any) -> str:
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "percent": percent,

@@ -4,7 +4,6 @@ A study on other images has a benchmark's shape and can stand in for it while it
 shown as what it is: its numbers stand apart, and are never said to reproduce the paper's.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,35 +11,45 @@ from typing import Any
 from negreplay.recipe import Recipe, Study
 from negreplay.results.curves import Protocol
 from negreplay.results.metrics import Row, Spread, Summary, by_cell, summarise
-from negreplay.results.targets import Target, targets
+from negreplay.results.reproduced import Line
+from negreplay.results.targets import targets
 
 FOUR = ("no-replay", "pr-od", "pr-gd", "nr-gd")
 SIX = (*FOUR, "nr-od", "nr-rd")
-WITHIN = 2.0
-"""Standard deviations of the difference within which a number counts as reproduced."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
     """A benchmark of the paper: its name there, its test protocol, its study, and studies that can stand in.
 
+    `experiences` is how many all of these have; a study that has another number was run on other data.
     `measure` is what its tables show of a `Summary`, after `final_` or `average_`; None for that of the protocol.
     """
 
     name: str
     protocol: Protocol
     study: str
+    experiences: int
     stand_ins: tuple[str, ...] = ()
     measure: str | None = None
 
+    @property
+    def counted(self) -> str:
+        """What its accuracies are shares of."""
+        if self.measure is None:
+            images = "all test images" if self.protocol is Protocol.WHOLE else "the test images of the classes seen"
+            return f"share of {images}, each counting once"
+        mean = "mean over experiences of the accuracy on their classes"
+        return mean if self.measure == "task_agnostic" else f"{mean}, the experience of each image being known"
 
-NC = Benchmark("CORe50 NC", Protocol.WHOLE, "core50-nc", ("cifar50-nc", "cifar50-nc-pooled"))
-NC_GROWING = Benchmark("CORe50 NC", Protocol.GROWING, NC.study, NC.stand_ins)
-NIC = Benchmark("CORe50 NIC", Protocol.WHOLE, "core50-nic", ("cifar50-nic", "cifar50-nic-pooled"))
-NAIVE = Benchmark("CORe50 NC, naive", Protocol.WHOLE, "core50-nc-naive", ("cifar50-nc-naive",))
-IMAGENET = Benchmark("ImageNet-1000 NC", Protocol.GROWING, "imagenet-nc", ("cifar50-25x2",))
+
+NC = Benchmark("CORe50 NC", Protocol.WHOLE, "core50-nc", 9, ("cifar50-nc", "cifar50-nc-pooled"))
+NC_GROWING = Benchmark("CORe50 NC", Protocol.GROWING, NC.study, 9, NC.stand_ins)
+NIC = Benchmark("CORe50 NIC", Protocol.WHOLE, "core50-nic", 391, ("cifar50-nic", "cifar50-nic-pooled"))
+NAIVE = Benchmark("CORe50 NC, naive", Protocol.WHOLE, "core50-nc-naive", 9, ("cifar50-nc-naive",))
+IMAGENET = Benchmark("ImageNet-1000 NC", Protocol.GROWING, "imagenet-nc", 25, ("cifar50-25x2",))
 SPLIT_MNIST = tuple(
-    Benchmark(f"Split MNIST, {name}-incremental", Protocol.GROWING, "split-mnist", measure=measure)
+    Benchmark(f"Split MNIST, {name}-incremental", Protocol.GROWING, "split-mnist", 5, measure=measure)
     for name, measure in (("class", "task_agnostic"), ("task", "task_aware"), ("domain", None))
 )
 UNPUBLISHED = (
@@ -49,7 +58,12 @@ UNPUBLISHED = (
     ("domain-er",),
 )
 """Arms of `split-mnist`, by scenario, that stand beside the published ones: generative replay, and yardsticks."""
-IMAGENET_25X40 = Benchmark("ImageNet-1000 25x40", Protocol.GROWING, "imagenet-25x40")
+IMAGENET_25X40 = Benchmark("ImageNet-1000 25x40", Protocol.GROWING, "imagenet-25x40", 25)
+
+
+def benchmark_of(study: str) -> Benchmark | None:
+    """The benchmark of Tables 1 and 2 that a shipped study is, or that it has the shape of; None if there is none."""
+    return next((known for known in (NC, NIC, IMAGENET) if study in (known.study, *known.stand_ins)), None)
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,15 @@ class Exhibit:
     def beside_title(self, benchmark: str) -> str:
         """A benchmark's name where the title stands above it: `Split MNIST, task-incremental` loses its first half."""
         return benchmark.removeprefix(f"{self.title}, ")
+
+
+def averaged(exhibit: Exhibit) -> str:
+    """What the numbers of a table are means of, in a sentence for each benchmark that differs."""
+    last = "after the last experience" if exhibit.quantity == "final" else "averaged over all evaluated experiences"
+    by_meaning: dict[str, list[str]] = {}
+    for benchmark, _ in exhibit.panels:
+        by_meaning.setdefault(benchmark.counted, []).append(exhibit.beside_title(benchmark.name))
+    return " ".join(f"{' and '.join(names)}: {counted}, {last}." for counted, names in by_meaning.items())
 
 
 def _arms(table: str, benchmark: Benchmark) -> tuple[str, ...]:
@@ -143,47 +166,6 @@ def collect(shipped: Study, studies: Iterable[tuple[Study, Sequence[Row]]]) -> F
                 if key not in best or cell[-1].experience > best[key][-1].experience:
                     best[key] = cell
     return Found(shipped, tuple(row for cell in best.values() for row in cell))
-
-
-@dataclass(frozen=True)
-class Line:
-    """One number of a table: the paper's and ours, for one arm.
-
-    `paper` is None where nothing is published, `study`, which gave ours, where nothing has been run.
-    """
-
-    benchmark: str
-    arm: str
-    paper: Target | None
-    study: str | None
-    ours: Spread | None
-    stand_in: bool
-
-    @property
-    def deviations(self) -> float | None:
-        """By how many standard deviations ours differs from the paper's; None where that cannot be said.
-
-        Of the deviations of both over seeds, or of the one that is known.
-        """
-        if self.ours is None or self.stand_in or self.paper is None:
-            return None
-        std = math.hypot(100 * (self.ours.std or 0.0), self.paper.std or 0.0)
-        return (100 * self.ours.mean - self.paper.value) / std if std else None
-
-    @property
-    def reproduced(self) -> str:
-        """`yes` or `no` with the difference, `not run`, or why it cannot be said."""
-        if self.ours is None or self.stand_in:
-            return "not run"
-        if self.paper is None:
-            return "nothing published"
-        if self.paper.tolerance is not None:
-            points = 100 * self.ours.mean - self.paper.value
-            verdict = "yes" if abs(points) <= self.paper.tolerance else "no"
-            return f"{verdict} ({points:+.2f}; {self.paper.tolerance:.2f} allowed)"
-        if self.deviations is None:
-            return f"{100 * self.ours.mean - self.paper.value:+.1f} points; no deviation to judge by"
-        return f"{'yes' if abs(self.deviations) <= WITHIN else 'no'} ({self.deviations:+.1f} s.d.)"
 
 
 def table_lines(exhibit: Exhibit, found: dict[str, Found]) -> list[Line]:

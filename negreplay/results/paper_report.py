@@ -5,11 +5,22 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from negreplay.files import write_whole
 from negreplay.results import curves
 from negreplay.results.pages import render
-from negreplay.results.paper import WITHIN, Curves, Exhibit, Found, Line, Missing, figure_panels, missing, table_lines
+from negreplay.results.paper import (
+    Curves,
+    Exhibit,
+    Found,
+    Missing,
+    averaged,
+    figure_panels,
+    missing,
+    table_lines,
+)
+from negreplay.results.reproduced import WITHIN, Line
 from negreplay.results.table import percent, title
 
 
@@ -24,7 +35,15 @@ def write_exhibit(folder: Path, exhibit: Exhibit, found: dict[str, Found]) -> Pa
     drawn = [_drawn(folder, exhibit, panel, number) for number, panel in enumerate(panels)]
     lines = table_lines(exhibit, found) if exhibit.quantity else []
     wanted = missing(exhibit, found)
-    page = render("paper.html", exhibit=exhibit, lines=lines, panels=drawn, missing=wanted, within=int(WITHIN))
+    page = render(
+        "paper.html",
+        exhibit=exhibit,
+        lines=lines,
+        panels=drawn,
+        missing=wanted,
+        within=int(WITHIN),
+        averaged=averaged(exhibit),
+    )
     path = folder / f"{exhibit.name}.html"
     write_whole(path, page.encode())
     return path
@@ -56,20 +75,24 @@ def _drawn(folder: Path, exhibit: Exhibit, panel: Curves, number: int) -> dict[s
 
 
 def _terminal_table(exhibit: Exhibit, lines: list[Line]) -> Table:
-    caption = f"Accuracy in %. Reproduced: within {WITHIN:g} standard deviations of the difference."
+    caption = f"Accuracy in %. {averaged(exhibit)} Reproduced: within {WITHIN:g} standard deviations of the difference."
     if any(line.stand_in for line in lines):
         caption += " * other images: compare the order, not the numbers."
     table = Table(title=f"{exhibit.title}: {exhibit.caption}", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = table.caption_justify = "left"
     several = len({line.paper.source for line in lines if line.paper}) > 1
-    for column in ("benchmark", "arm", "published", *(["by"] if several else []), "ours", "reproduced"):
+    for column in ("arm", "published", *(["by"] if several else []), "ours", "reproduced"):
         justify = "right" if column in ("published", "ours") else "left"
-        table.add_column(column, justify=justify, no_wrap=column in ("benchmark", "arm"))
+        table.add_column(column, justify=justify, no_wrap=column in ("arm", "published", "ours"))
+    shown = None
     for line in lines:
         name = f"* {line.study}" if line.stand_in else exhibit.beside_title(line.benchmark)
+        if name != shown:
+            table.add_row(Text(name, style="bold"))
+            shown = name
         verdict = "" if line.stand_in else line.reproduced
         source = [line.paper.source if line.paper else "—"] if several else []
-        table.add_row(name, title(line.arm), str(line.paper or "—"), *source, percent(line.ours), verdict)
+        table.add_row(title(line.arm), str(line.paper or "—"), *source, percent(line.ours), verdict)
     return table
 
 

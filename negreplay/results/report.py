@@ -14,11 +14,13 @@ from typing import Any
 from negreplay.files import write_whole
 from negreplay.recipe import Choice, Mode, Recipe, Replays, Source, Study
 from negreplay.results import curves
+from negreplay.results.compare import Headline, headlines
 from negreplay.results.metrics import Row, Summary, class_names, summarise
 from negreplay.results.pages import render
-from negreplay.results.paper import IMAGENET, NC, NIC
-from negreplay.results.table import title
-from negreplay.results.targets import Target, benchmark_beside, target
+from negreplay.results.paper import Benchmark, benchmark_of
+from negreplay.results.settings import changes, differences
+from negreplay.results.table import averaging, title
+from negreplay.results.targets import Target, target
 
 BLOCK = 25
 SOURCES = {
@@ -37,7 +39,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm as the page shows it. `best` marks the highest final accuracy among arms that keep no training data."""
+    """An arm as the page shows it. `best` marks the one that a headline says to recognise most."""
 
     recipe: Recipe
     summary: Summary
@@ -72,7 +74,9 @@ def _meaning(recipe: Recipe) -> Iterator[str]:
     yield from recipe.learner.explanation()
 
 
-def write_report(folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str) -> Path:
+def write_report(
+    folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str, shipped: Sequence[Study] = ()
+) -> Path:
     """Write `report.html`, `curves-whole.png` and `curves-growing.png`.
 
     Args:
@@ -81,6 +85,8 @@ def write_report(folder: Path, study: Study, rows: Sequence[Row], machine: str, 
         rows: what has been evaluated so far; an unfinished run is reported and marked as such.
         machine: what it was begun on, in words.
         command: the command line that reproduces it.
+        shipped: the studies that ship with the library. The paper's numbers stand beside arms that are as one of them
+            has them, and the page says what was changed in a study that has the name of one.
 
     Returns:
         The path of `report.html`.
@@ -88,7 +94,8 @@ def write_report(folder: Path, study: Study, rows: Sequence[Row], machine: str, 
     for protocol in curves.Protocol:
         curves.write_png(folder / f"curves-{protocol}.png", study, rows, protocol)
     path = folder / "report.html"
-    write_whole(path, _page(study, rows, machine, command).encode())
+    original = next((known for known in shipped if known.name == study.name), None)
+    write_whole(path, _page(study, rows, machine, command, original).encode())
     return path
 
 
@@ -101,47 +108,63 @@ def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _page(study: Study, rows: Sequence[Row], machine: str, command: str) -> str:
-    arms, benchmark = _arms(study, rows), benchmark_beside(study.name)
+def _page(study: Study, rows: Sequence[Row], machine: str, command: str, original: Study | None) -> str:
+    benchmark = benchmark_of(study.name) if original else None
+    experiences = max((row.experiences for row in rows), default=0)
+    changed = changes(study, original) if original else []
+    if benchmark and rows and experiences != benchmark.experiences:
+        changed.append((f"experiences: {benchmark.experiences} → {experiences}", "other data"))
+        benchmark = None
+    said = headlines(study, rows)
+    arms = _arms(study, rows, said, benchmark, original)
     return render(
         "report.html",
         study=study,
         arms=arms,
         meanings=_alike(arms),
         svgs=[curves.svg(study, rows, protocol, protocol) for protocol in curves.Protocol],
-        experiences=max((row.experiences for row in rows), default=0),
+        experiences=experiences,
         classes=max((len(row.per_class) for row in rows), default=0),
+        data=list(dict.fromkeys(recipe.arriving.data for recipe in study.recipes)),
+        changes=changed,
+        described=not (changed and original and study.summary == original.summary),
         blocks=_blocks(arms),
         benchmark=benchmark,
         aware=any(arm.summary.final_task_aware for arm in arms),
         printed=_printed(arms, benchmark),
         unfinished=[arm for arm in arms if arm.summary.incomplete],
-        best=next((arm for arm in arms if arm.best), None),
-        outdone=[(arm, better) for arm in arms if (better := _better(arm, arms))],
-        without=next((arm for arm in arms if arm.recipe.replay.source is Source.NONE), None),
-        differences=_differences(study.recipes),
+        headlines=said,
+        praised=[leader.arm for headline in said if not headline.at_chance for leader in headline.leaders],
+        outdone={arm.recipe.name: better for arm in arms if (better := _better(arm, arms))},
+        differences=differences(study.recipes),
+        averaging=averaging(study),
         settings=json.dumps(asdict(study), indent=2, ensure_ascii=False),
         machine=machine,
         command=command,
     )
 
 
-def _arms(study: Study, rows: Sequence[Row]) -> list[Arm]:
-    summaries, chosen = summarise(rows, study), curves.styles(study.recipes)
-    benchmark = benchmark_beside(study.name)
-    kept = {recipe.name for recipe in study.recipes if recipe.keeps_data}
-    rivals = {s.arm: s.final_whole.mean for s in summaries if s.final_whole and s.arm not in kept}
-    best = max(rivals, key=rivals.__getitem__) if len(rivals) > 1 else None
+def _arms(
+    study: Study, rows: Sequence[Row], said: Sequence[Headline], benchmark: Benchmark | None, original: Study | None
+) -> list[Arm]:
+    chosen = curves.styles(study.recipes)
+    crowned = {headline.best.arm for headline in said if headline.best}
+
+    def printed(table: str, recipe: Recipe) -> Target | None:
+        """The paper's number, for an arm that is as shipped."""
+        same = benchmark is not None and original is not None and recipe in original.recipes
+        return target(table, benchmark.name, recipe.name) if benchmark and same else None
+
     return [
         Arm(
             recipe=recipe,
             summary=summary,
             style=chosen[recipe.name],
-            best=recipe.name == best,
-            final_target=target("2", benchmark, recipe.name),
-            average_target=target("1", benchmark, recipe.name),
+            best=recipe.name in crowned,
+            final_target=printed("2", recipe),
+            average_target=printed("1", recipe),
         )
-        for recipe, summary in zip(study.recipes, summaries, strict=True)
+        for recipe, summary in zip(study.recipes, summarise(rows, study), strict=True)
     ]
 
 
@@ -156,26 +179,26 @@ def _better(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
     return [
         other
         for other in arms
-        if other.recipe.stream == arm.recipe.stream
+        if other.recipe.arriving == arm.recipe.arriving
         and other.summary.final_whole
         and other.summary.final_whole.mean > accuracy
-        and all(its <= mine for its, mine in zip(_cost(other), cost, strict=True))
+        and all(theirs <= ours for theirs, ours in zip(_cost(other), cost, strict=True))
     ]
 
 
 def _cost(arm: Arm) -> tuple[float, float]:
     """Bytes kept between experiences, and seconds of training, of an arm that finished."""
     s = arm.summary
-    kept, *seconds = (value.mean if value else 0.0 for value in (s.kept_bytes, s.train_seconds, s.generator_seconds))
-    return kept, sum(seconds)
+    spreads = (s.kept_bytes, s.train_seconds, s.generator_seconds)
+    size, *seconds = (spread.mean if spread else 0.0 for spread in spreads)
+    return size, sum(seconds)
 
 
-def _printed(arms: Sequence[Arm], benchmark: str | None) -> dict[str, list[Target | None]]:
+def _printed(arms: Sequence[Arm], benchmark: Benchmark | None) -> dict[str, list[Target | None]]:
     """The columns of the paper's numbers that have any, with each arm's: by the test set that its averages are over."""
-    protocol = {known.name: known.protocol for known in (NC, NIC, IMAGENET)}.get(benchmark or "")
     columns = {
         "final": [arm.final_target for arm in arms],
-        f"average, {protocol}": [arm.average_target for arm in arms],
+        f"average, {benchmark.protocol if benchmark else ''}": [arm.average_target for arm in arms],
     }
     return {heading: numbers for heading, numbers in columns.items() if any(numbers)}
 
@@ -194,19 +217,3 @@ def _blocks(arms: Sequence[Arm]) -> list[list[tuple[str, list[float | None]]]]:
     lines = [(name, [arm.summary.per_class.get(name) for arm in arms]) for name in names]
     height = math.ceil(len(lines) / math.ceil(len(lines) / BLOCK)) if lines else 1
     return [lines[start : start + height] for start in range(0, len(lines), height)]
-
-
-def _differences(recipes: Sequence[Recipe]) -> list[tuple[str, list[str]]]:
-    """The fields in which arms differ, by dotted name, with each arm's value."""
-    flat = [dict(_leaves(asdict(recipe))) for recipe in recipes]
-    fields = dict.fromkeys(field for values in flat for field in values if field != "name")
-    table = [(field, [values.get(field, "—") for values in flat]) for field in fields]
-    return [(field, values) for field, values in table if len(set(values)) > 1]
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", "—" if value is None else str(value)

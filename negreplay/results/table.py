@@ -87,14 +87,21 @@ def percent(value: Spread | None, digits: int = 2) -> str:
     return mean if value.std is None else f"{mean} ± {100 * value.std:.{digits}f}"
 
 
+def averaging(study: Study) -> str:
+    """How test images are averaged in the tables of a run, and where it is done otherwise."""
+    if "split-mnist" in study.reproduces:
+        return "Each test image counts once; in `negreplay report split-mnist` each experience does, as published."
+    return "Each test image counts once."
+
+
 def terminal_table(summaries: Sequence[Summary], study: Study) -> Table:
     """Final and average accuracy in percent, mean ± standard deviation over seeds, for 80 columns."""
     unfinished = [summary for summary in summaries if summary.incomplete]
     caption = f"Mean ± standard deviation over {len(study.seeds)} seeds." if len(study.seeds) > 1 else "One seed."
-    caption += " whole: all test images; growing: those of the classes seen so far."
+    caption += f" whole: all test images; growing: those of the classes seen so far. {averaging(study)}"
     if unfinished:
         caption += " * incomplete: only seeds that reached the last experience are counted."
-    heading = Text(f"{study.name}: accuracy in %", style="bold")
+    heading = Text(printable(f"{study.name}: accuracy in %"), style="bold")
     table = Table(title=heading, caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.title_justify = table.caption_justify = "left"
     table.add_column("arm", overflow="fold")

@@ -4,17 +4,6 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-BESIDE: dict[str, str | None] = {
-    "core50-nc-naive": None,  # no table shows the naive arms, which have the names of the others
-    "cifar50-nc-naive": None,
-    "core50-nc": "CORe50 NC",
-    "core50-nic": "CORe50 NIC",
-    "cifar50-nc": "CORe50 NC",
-    "cifar50-nic": "CORe50 NIC",
-    "imagenet-nc": "ImageNet-1000 NC",
-    "cifar50-25x2": "ImageNet-1000 NC",
-}
-
 
 @dataclass(frozen=True)
 class Target:
@@ -56,13 +45,6 @@ def targets() -> list[Target]:
         ]
 
 
-def benchmark_beside(study: str) -> str | None:
-    """The paper's benchmark that a study of this name has the shape of; None if there is none."""
-    return next((benchmark for prefix, benchmark in BESIDE.items() if study.startswith(prefix)), None)
-
-
 def target(table: str, benchmark: str | None, arm: str) -> Target | None:
     """What a table prints for an arm on a benchmark; None where it prints nothing."""
-    short = arm.rsplit("/", 1)[-1]
-    found = (t for t in targets() if (t.table, t.benchmark, t.arm) == (table, benchmark, short))
-    return next(found, None)
+    return next((t for t in targets() if (t.table, t.benchmark, t.arm) == (table, benchmark, arm)), None)

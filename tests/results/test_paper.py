@@ -14,7 +14,6 @@ from negreplay.results.metrics import Row, Spread
 from negreplay.results.paper import (
     Exhibit,
     Found,
-    Line,
     collect,
     exhibits,
     figure_panels,
@@ -23,6 +22,7 @@ from negreplay.results.paper import (
     to_json,
 )
 from negreplay.results.paper_report import print_exhibit, write_exhibit
+from negreplay.results.reproduced import Line
 from negreplay.results.targets import Target, targets
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in exhibits()}
@@ -50,9 +50,10 @@ def test_every_table_and_figure_of_results_can_be_asked_for():
         (line(0.70, 0.03, 68.0, 4.0), "yes (+0.4 s.d.)"),  # 2 points; sqrt(3^2 + 4^2) = 5
         (line(0.5801, 0.03, 68.0, 4.0), "yes (-2.0 s.d.)"),
         (line(0.57, 0.03, 68.0, 4.0), "no (-2.2 s.d.)"),
-        (line(0.70, None, 68.0, 1.0), "yes (+2.0 s.d.)"),  # one seed of ours: the paper's deviation alone
+        (line(0.70, None, 68.0, 1.0), "+2.00 points; one seed, not judged"),
         (line(0.30, 0.01, 33.1, None), "no (-3.1 s.d.)"),
-        (line(0.30, None, 33.1, None), "-3.1 points; no deviation to judge by"),
+        (line(0.30, None, 33.1, None), "-3.10 points; one seed, not judged"),
+        (line(0.30, 0.0, 33.1, None), "-3.10 points; no deviation to judge by"),
         (line(0.70, 0.03, 68.0, 4.0, stand_in=True), "not run"),
     ],
 )
@@ -63,6 +64,7 @@ def test_what_counts_as_reproduced(line: Line, verdict: str):
 def test_a_published_tolerance_decides_where_there_is_one():
     printed = Target("split-mnist", "Split MNIST, class-incremental", "class-dgr", 91.24, None, 1.48, "", "")
     verdicts = [Line("", "class-dgr", printed, "split-mnist", Spread(m, 0.1), False).reproduced for m in (0.8977, 0.95)]
+    assert Line("", "", printed, "split-mnist", Spread(0.91, None), False).reproduced.endswith("one seed, not judged")
     assert verdicts == ["yes (-1.47; 1.48 allowed)", "no (+3.76; 1.48 allowed)"]
 
 
@@ -153,16 +155,28 @@ def test_every_page_can_be_written_with_and_without_runs(exhibit: Exhibit, tmp_p
 
 
 def test_the_terminal_prints_benchmarks_and_arms_whole_and_no_title_twice():
-    console = Console(width=100, record=True, file=StringIO())
+    console = Console(width=80, record=True, file=StringIO())
     exhibit = EXHIBITS["split-mnist"]
     print_exhibit(exhibit, {}, console)
-    lines = [line.split() for line in console.export_text().splitlines() if "-incremental" in line]
-    expected: list[tuple[str, str]] = []
+    lines = [line.strip().split("  ")[0] for line in console.export_text().splitlines()]
+    first = lines.index("class-incremental")
+    expected: list[str] = []
     for benchmark, arms in exhibit.panels:
         printed = [target.arm for target in targets() if target.benchmark == benchmark.name]
-        scenario = benchmark.name.removeprefix("Split MNIST, ")
-        expected += [(scenario, arm) for arm in (*printed, *(arm for arm in arms if arm not in printed))]
-    assert [tuple(words[:2]) for words in lines] == expected
+        expected.append(benchmark.name.removeprefix("Split MNIST, "))
+        expected += [*printed, *(arm for arm in arms if arm not in printed)]
+    assert [line for line in lines[first:] if line in expected] == expected
+    assert "…" not in "".join(lines)
+
+
+def test_a_table_says_what_is_averaged(tmp_path: Path):
+    console = Console(width=80, record=True, file=StringIO())
+    print_exhibit(EXHIBITS["split-mnist"], {}, console)
+    sentence = "class-incremental: mean over experiences of the accuracy on their classes, after the last experience."
+    assert sentence in " ".join(console.export_text().split())
+    assert sentence in write_exhibit(tmp_path, EXHIBITS["split-mnist"], {}).read_text()
+    table1 = write_exhibit(tmp_path, EXHIBITS["table1"], {}).read_text()
+    assert "CORe50 NC: share of all test images, each counting once, averaged over all evaluated experiences." in table1
 
 
 def test_generative_replay_stands_beside_what_is_published_of_others(tmp_path: Path):
