@@ -14,6 +14,7 @@ from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
+from negreplay.data.data import example_of
 from negreplay.devices import Device
 from negreplay.evaluation import evaluate
 from negreplay.learners.latent_replay import LatentReplay
@@ -83,7 +84,7 @@ def main(
 def built(recipe: Recipe, data: Path) -> tuple[Stream, LatentReplay]:
     """The stream and the learner before its first experience."""
     train, test = build_data(recipe.arriving, data)
-    learner = build_learner(recipe, train, SEED, Path(), DEVICE, torch.Generator().manual_seed(SEED))
+    learner = build_learner(recipe, *example_of(train), seed=SEED, device=DEVICE)
     assert isinstance(learner, LatentReplay), "all these arms learn by latent replay"
     return build_stream(recipe.arriving, train, test, SEED), learner
 

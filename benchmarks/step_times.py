@@ -18,6 +18,7 @@ import tyro
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
+from negreplay.data.data import example_of
 from negreplay.devices import Device
 from negreplay.recipe import PhaseRecipe, Recipe
 from negreplay.slow_paths import avoid_slow_paths
@@ -73,7 +74,7 @@ def steps_of(recipe: Recipe, data: Path, weights: Path, device: Device) -> dict[
     """By phase, the median of seconds between two steps of the last experience looked at."""
     train, test = build_data(recipe.arriving, data)
     stream = build_stream(recipe.arriving, train, test, seed=0)
-    learner = build_learner(recipe, train, 0, weights, device, torch.Generator().manual_seed(0))
+    learner = build_learner(recipe, *example_of(train), weights=weights, device=device, patterns=len(train.labels))
     gaps: dict[str, list[float]] = {}
     for experience in islice(stream, 2):
         gaps, last = {}, 0.0

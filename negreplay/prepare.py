@@ -13,7 +13,7 @@ from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
-from negreplay.data.data import Data
+from negreplay.data.data import Data, example_of
 from negreplay.data.latents import LatentStore
 from negreplay.devices import Device
 from negreplay.errors import UserError
@@ -101,7 +101,16 @@ def build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     rng = torch.Generator().manual_seed(cell.seed)
     stream = build_stream(cell.recipe.arriving, *open_data(cell.recipe.arriving, cell.places.data), cell.seed)
     device = cell.places.device
-    return stream, build_learner(cell.recipe, stream.train, cell.seed, cell.places.weights, device, rng), rng
+    learner = build_learner(
+        cell.recipe,
+        *example_of(stream.train),
+        seed=cell.seed,
+        weights=cell.places.weights,
+        device=device,
+        rng=rng,
+        patterns=len(stream.train.labels),
+    )
+    return stream, learner, rng
 
 
 def over_latents(cell: Cell, stream: Stream, learner: Learner) -> Generator[Event, None, Stream]:

@@ -16,6 +16,7 @@ from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data
 from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import read_position
+from negreplay.data.data import example_of
 from negreplay.errors import UserError
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
 from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Study
@@ -52,8 +53,7 @@ def state(cell: Cell) -> dict[str, Tensor]:
 def rounds_alike(cell: Cell) -> bool:
     """Whether on this machine the front makes the same of an image in a batch of 2 as among all, to the bit."""
     train, _ = build_data(cell.recipe.arriving, cell.places.data)
-    rng = torch.Generator().manual_seed(0)
-    learner = build_learner(cell.recipe, train, 0, cell.places.weights, cell.places.device, rng).eval()
+    learner = build_learner(cell.recipe, *example_of(train), weights=cell.places.weights).eval()
     images = train.read(torch.arange(len(train.labels)))
     few = torch.cat([learner.classifier.encode(two) for two in images.split(2)])
     return torch.equal(few, learner.classifier.encode(images))

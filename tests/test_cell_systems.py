@@ -12,7 +12,7 @@ from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
-from negreplay.devices import Device
+from negreplay.data.data import example_of
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import (
     Augment,
@@ -132,7 +132,7 @@ def test_a_system_that_was_interrupted_goes_on_to_the_bit(recipe: Recipe, place:
 @pytest.mark.parametrize("recipe", CASES)
 def test_what_is_kept_is_counted_once(recipe: Recipe, place: Path):
     train, _ = build_data(recipe.arriving, place)
-    learner = build_learner(recipe, train, 0, place, Device(), torch.Generator())
+    learner = build_learner(recipe, *example_of(train), weights=place)
     tensors = {name: tensor for name, tensor in learner.state_dict().items() if not name.startswith("classifier.")}
     assert learner.kept_bytes == sum({t.data_ptr(): t.nbytes for t in tensors.values() if t.numel()}.values())
 
@@ -146,7 +146,7 @@ def test_a_front_of_the_first_experience_is_blocked_after_it(place: Path):
     )
     train, test = build_data(recipe.arriving, place)
     stream = build_stream(recipe.arriving, train, test, 0)
-    learner = build_learner(recipe, train, 0, place, Device(), torch.Generator().manual_seed(0))
+    learner = build_learner(recipe, *example_of(train), weights=place)
     x, latents = train.read(torch.arange(4)), []
     latents.append(learner.classifier.encode(x).detach())
     for experience in stream[:2]:

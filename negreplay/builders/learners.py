@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from negreplay.builders.nets import build_backbone
-from negreplay.data.data import Data
 from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.learners.bic import BiC
@@ -30,7 +29,6 @@ from negreplay.nets.cosine import CosineHead
 from negreplay.nets.generator import Generator
 from negreplay.nets.heads import ConsolidatedHead, CopiedHead, Head, PlainHead
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
-from negreplay.nets.vae import VAE
 from negreplay.recipe import (
     BiCRecipe,
     Choice,
@@ -41,6 +39,7 @@ from negreplay.recipe import (
     HeadKind,
     ICaRLRecipe,
     IL2MRecipe,
+    ImageRecipe,
     LatentReplayRecipe,
     LUCIRRecipe,
     LwFRecipe,
@@ -54,63 +53,82 @@ from negreplay.recipe import (
     Source,
     SynapticIntelligenceRecipe,
 )
+from negreplay.recipe.systems.system import SystemRecipe
 from negreplay.replay.exemplars import Exemplars, kept_images
 from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
 
+SYSTEMS: dict[type[SystemRecipe], type[Learner]] = {
+    LatentReplayRecipe: LatentReplay,
+    LwFRecipe: LwF,
+    LwMRecipe: LwM,
+    ICaRLRecipe: ICaRL,
+    EEILRecipe: EEIL,
+    LUCIRRecipe: LUCIR,
+    IL2MRecipe: IL2M,
+    BiCRecipe: BiC,
+    DGRRecipe: DGR,
+    NearestMeanRecipe: NearestMean,
+    SLDARecipe: SLDA,
+}
+"""Each system's value, and the learner that it describes."""
+
 
 def build_learner(
-    recipe: Recipe, data: Data, seed: int, weights: Path, device: Device, rng: torch.Generator
+    recipe: Recipe,
+    image: Float[Tensor, "channels height width"],
+    classes: int,
+    *,
+    seed: int = 0,
+    weights: Path = Path("weights"),
+    device: Device | None = None,
+    rng: torch.Generator | None = None,
+    patterns: int | None = None,
 ) -> Learner:
-    """The learner of one arm; arms of one seed start from the same weights."""
+    """The learner of one arm, before its first experience; arms of one seed start from the same weights.
+
+    Args:
+        recipe: how it learns.
+        image: an example of what it learns from, with values from 0 to 1.
+        classes: how many classes there will be.
+        seed: draws the weights that no file gives, and all that is random in learning unless `rng` is given.
+        weights: the folder of files of weights.
+        device: where it computes; a processor, in float32, if it is not given.
+        rng: draws all that is random in learning.
+        patterns: how many training patterns there will be; only a memory of all of them needs it.
+
+    Raises:
+        UserError: the recipe does not fit the image or the number of classes, or a file of weights is missing.
+    """
+    device = device or Device()
+    rng = rng or torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        image, classes = data.read(torch.tensor([0])), len(data.names)
-        rectified = not isinstance(recipe.learner, LUCIRRecipe)
-        backbone = build_backbone(recipe.classifier, weights, image, rectified)
-        front, back = cut(backbone, recipe.classifier.replay_layer, image)
-        try:
-            latent = front.eval()(image)
-        except AssertionError as error:  # a transformer's, which takes images of one size
-            raise UserError(
-                f"classifier.backbone does not take these images ({error}): set stream.images.size."
-            ) from error
-        features = back.eval()(latent).shape[1]
+        front, back, latent, features = _halves(recipe, image.unsqueeze(0), weights)
         head = build_head(recipe, features, classes, rng)
         classifier = Classifier(front, back, head, recipe.classifier.front is Front.BLOCKED)
         if recipe.classifier.renorm is not None:
             renormalise(classifier, recipe.classifier.renorm)
         classifier.to(device.name)  # what is trained; what is recalled stays in main memory, as data does
-        source = build_source(recipe, latent[0], data, device, rng)
-        return _build_system(Parts(classifier, source, recipe, device, rng), tuple(latent.shape[1:]))
+        source = build_source(recipe, latent, classes, patterns, device, rng)
+        penalty = build_penalty(recipe, classifier, rng)
+        parts = Parts(classifier, source, penalty, tuple(latent.shape), recipe, device, rng)
+        return SYSTEMS[type(recipe.learner)](recipe.learner, parts)
 
 
-def _build_system(parts: Parts, latent: tuple[int, ...]) -> Learner:
-    match parts.recipe.learner:
-        case LatentReplayRecipe():
-            return LatentReplay(build_penalty(parts.recipe, parts.classifier, parts.rng), parts)
-        case LwFRecipe() as spec:
-            return LwF(spec, parts)
-        case LwMRecipe() as spec:
-            return LwM(spec, parts, latent)
-        case ICaRLRecipe() as spec:
-            return ICaRL(spec, parts)
-        case EEILRecipe() as spec:
-            return EEIL(spec, parts)
-        case LUCIRRecipe() as spec:
-            return LUCIR(spec, parts)
-        case IL2MRecipe():
-            return IL2M(parts)
-        case BiCRecipe() as spec:
-            return BiC(spec, parts)
-        case DGRRecipe() as spec:
-            return DGR(spec, parts, VAE(latent, spec.width, spec.latent_dim).to(parts.device.name))
-        case NearestMeanRecipe():
-            return NearestMean(parts)
-        case SLDARecipe() as spec:
-            return SLDA(spec, parts)
+def _halves(
+    recipe: Recipe, image: Float[Tensor, "1 channels height width"], weights: Path
+) -> tuple[nn.Module, nn.Module, Float[Tensor, "*latent"], int]:
+    """The network below and above the replay layer, a latent, and the number of features."""
+    backbone = build_backbone(recipe.classifier, weights, image, recipe.learner.rectified)
+    front, back = cut(backbone, recipe.classifier.replay_layer, image)
+    try:
+        latent = front.eval()(image)
+    except AssertionError as error:  # a transformer's, which takes images of one size
+        raise UserError(f"classifier.backbone does not take these images ({error}): set stream.images.size.") from error
+    return front, back, latent[0], back.eval()(latent).shape[1]
 
 
 def build_head(recipe: Recipe, features: int, classes: int, rng: torch.Generator) -> Head:
@@ -132,21 +150,29 @@ def build_head(recipe: Recipe, features: int, classes: int, rng: torch.Generator
 
 
 def build_source(
-    recipe: Recipe, example: Float[Tensor, "*latent"], data: Data, device: Device, rng: torch.Generator
+    recipe: Recipe,
+    example: Float[Tensor, "*latent"],
+    classes: int,
+    patterns: int | None,
+    device: Device,
+    rng: torch.Generator,
 ) -> ReplaySource:
     """The source of replayed patterns, which are like the `example`."""
-    replay, spec, latent, classes = recipe.replay, recipe.generator, tuple(example.shape), len(data.names)
+    replay, spec, latent = recipe.replay, recipe.generator, tuple(example.shape)
     match replay.source:
         case Source.NONE:
             return NoReplay()
         case Source.ORIGINAL if replay.choice is Choice.REPLACED:
             return Original(latent, replay.memory, rng)
         case Source.ORIGINAL:
-            everything = len(data.labels) if replay.choice is Choice.ALL else 0
+            if replay.choice is Choice.ALL and patterns is None:
+                raise UserError("replay.choice is all: say how many training patterns there will be.")
+            everything = patterns if replay.choice is Choice.ALL else None
             size = everything or replay.memory or (replay.per_class or 0) * classes
             if size < classes:
                 raise UserError(f"replay.memory is {size} for {classes} classes: give at least one pattern for each.")
-            images = kept_images(recipe.arriving.images, example) if recipe.classifier.replay_layer == INPUT else None
+            read = recipe.stream.images if recipe.stream else ImageRecipe()
+            images = kept_images(read, example) if recipe.classifier.replay_layer == INPUT else None
             return Exemplars(example, classes, size, replay.per_class, replay.choice, images, rng)
         case Source.RANDOM:
             return Random(latent, classes, replay.memory, rng)
@@ -160,15 +186,14 @@ def build_source(
 def build_penalty(recipe: Recipe, classifier: Classifier, rng: torch.Generator) -> Penalty:
     """The penalty on what learns; with CWR* and its forerunners batch normalisation and the head are left free."""
     learner = recipe.learner
-    assert isinstance(learner, LatentReplayRecipe), "no other learner has a penalty"
+    if not isinstance(learner, LatentReplayRecipe) or learner.penalty is None:
+        return NoPenalty()
     free: set[int] = set()
     if learner.head is not HeadKind.PLAIN:
         norms = [m for m in classifier.modules() if isinstance(m, BatchRenorm2d | nn.BatchNorm2d)]
         free = {id(p) for m in (*norms, classifier.head) for p in m.parameters()}
     weights = [p for p in classifier.parameters() if p.requires_grad and id(p) not in free]
     match learner.penalty:
-        case None:
-            return NoPenalty()
         case SynapticIntelligenceRecipe() as spec:
             return SynapticIntelligence(weights, spec)
         case EWCRecipe() as spec:

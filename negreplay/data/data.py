@@ -103,6 +103,11 @@ class View:
         return Patterns(self.data.read(*order), self.data.labels[order.rows])
 
 
+def example_of(data: Data) -> tuple[Float[Tensor, "*shape"], int]:
+    """An image of a data set, the first one, and the number of its classes: what a learner is built for."""
+    return data.read(torch.tensor([0]))[0], len(data.names)
+
+
 def _ahead(calls: Iterable[Callable[[], Patterns]]) -> Iterator[Patterns]:
     """What the calls give, in their order; the next one is made while the last one's result is used."""
     pool = ThreadPoolExecutor(1)

@@ -23,7 +23,7 @@ from negreplay.recipe import BiCRecipe, OptimizerRecipe
 from negreplay.streams.stream import Experience
 
 
-class BiC(Learner):
+class BiC(Learner[BiCRecipe]):
     """Stage 1 distils; stage 2 learns two numbers for the newest classes, whose logits become alpha z + beta.
 
     A few patterns of each class, equally many of old ones as of new, teach stage 2 and never stage 1. They are the
@@ -38,8 +38,7 @@ class BiC(Learner):
     beta: Tensor
 
     def __init__(self, spec: BiCRecipe, parts: Parts) -> None:
-        super().__init__(parts)
-        self.spec = spec
+        super().__init__(spec, parts)
         seen = self.classifier.head.seen
         self.register_buffer("alpha", torch.ones(len(seen), device=seen.device))
         self.register_buffer("beta", torch.zeros(len(seen), device=seen.device))

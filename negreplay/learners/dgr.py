@@ -26,7 +26,7 @@ from negreplay.recipe import DGRRecipe, Outputs
 from negreplay.streams.stream import Experience
 
 
-class DGR(Learner):
+class DGR(Learner[DGRRecipe]):
     """In the N-th experience data weigh 1/N, and 1 - 1/N what the old generator makes and the old solver labels.
 
     The generator learns for as many minibatches as the solver, after it, at the rate of the head. Both are never reset.
@@ -34,10 +34,10 @@ class DGR(Learner):
     experiences, and labelled and learned as if it came from them.
     """
 
-    def __init__(self, spec: DGRRecipe, parts: Parts, generator: VAE) -> None:
-        super().__init__(parts)
-        self.spec, self.generator = spec, generator
-        self.made = Moments(generator, self.recipe.optimizer.kind) if self.moments else None
+    def __init__(self, spec: DGRRecipe, parts: Parts) -> None:
+        super().__init__(spec, parts)
+        self.generator = VAE(parts.latent, spec.width, spec.latent_dim).to(self.device.name)
+        self.made = Moments(self.generator, self.recipe.optimizer.kind) if self.moments else None
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         head, share = self.classifier.head, 1 / (experience.index + 1)

@@ -26,7 +26,7 @@ GAMMA = 0.55
 """How fast the noise of gradients falls."""
 
 
-class EEIL(Learner):
+class EEIL(Learner[EEILRecipe]):
     """Stage 1 learns data and exemplars with distillation; stage 2 goes on with equally many patterns of each class.
 
     The outputs are distilled experience by experience. Stage 2 has the end of stage 1 for its teacher, of the newest
@@ -36,8 +36,7 @@ class EEIL(Learner):
     steps: Tensor
 
     def __init__(self, spec: EEILRecipe, parts: Parts) -> None:
-        super().__init__(parts)
-        self.spec = spec
+        super().__init__(spec, parts)
         self.register_buffer("steps", torch.tensor(0), persistent=False)
 
     def learn(self, experience: Experience) -> Iterator[Step]:

@@ -20,7 +20,7 @@ from negreplay.recipe import ICaRLRecipe
 from negreplay.streams.stream import Experience
 
 
-class ICaRL(Learner):
+class ICaRL(Learner[ICaRLRecipe]):
     """Algorithms 1 to 5: the network learns a representation, by which exemplars are chosen and classes told apart.
 
     A class that comes again is taught by what the old network says of it, not by its labels, as Algorithm 3 has it.
@@ -30,8 +30,7 @@ class ICaRL(Learner):
     means: Tensor
 
     def __init__(self, spec: ICaRLRecipe, parts: Parts) -> None:
-        super().__init__(parts)
-        self.spec = spec
+        super().__init__(spec, parts)
         self.register_buffer("means", torch.zeros_like(self.classifier.head.rows))
 
     def learn(self, experience: Experience) -> Iterator[Step]:

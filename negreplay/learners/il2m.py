@@ -14,11 +14,12 @@ from negreplay.data.data import View
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
+from negreplay.recipe import IL2MRecipe
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience
 
 
-class IL2M(Learner):
+class IL2M(Learner[IL2MRecipe]):
     """Fine tuning with exemplars; a second memory holds what scores were when a class was new.
 
     `initial` is the mean score of each class on its own patterns after the experience in which it came, `confidence`
@@ -33,8 +34,8 @@ class IL2M(Learner):
     now: Tensor
     current: Tensor
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts)
+    def __init__(self, spec: IL2MRecipe, parts: Parts) -> None:
+        super().__init__(spec, parts)
         seen = self.classifier.head.seen
         for name in ("initial", "confidence", "present"):
             self.register_buffer(name, torch.ones(len(seen), device=seen.device))

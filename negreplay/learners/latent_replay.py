@@ -11,19 +11,18 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from negreplay.learners.learner import Learner, Parts, weighted
-from negreplay.learners.penalties import Penalty
 from negreplay.optimize import Step, blocked
 from negreplay.patterns import Batch, Memory, counts_of
-from negreplay.recipe import Front, Mode, Weighting
+from negreplay.recipe import Front, LatentReplayRecipe, Mode, Weighting
 from negreplay.streams.stream import Experience
 
 
-class LatentReplay(Learner):
+class LatentReplay(Learner[LatentReplayRecipe]):
     """A classifier that learns with a source of replay, whose patterns join its data at the replay layer."""
 
-    def __init__(self, penalty: Penalty, parts: Parts) -> None:
-        super().__init__(parts)
-        self.penalty = penalty
+    def __init__(self, spec: LatentReplayRecipe, parts: Parts) -> None:
+        super().__init__(spec, parts)
+        self.penalty = parts.penalty
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         """One turn of Algorithm 2's loop; the numbers are its lines."""

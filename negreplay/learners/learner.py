@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,32 +11,49 @@ from torch import Tensor, nn
 
 from negreplay.data.data import View
 from negreplay.devices import Device
+from negreplay.learners.penalties import Penalty
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.renorm import begin_renorm
 from negreplay.optimize import Batches, Descent, Moments, Step, blocked, descend, descent_of
 from negreplay.patterns import Batch, Loader, Memory, Mixture, counts_of
 from negreplay.recipe import PhaseRecipe, Recipe
+from negreplay.recipe.systems.system import SystemRecipe
 from negreplay.replay.exemplars import AT_ONCE, Exemplars
 from negreplay.replay.source import ReplaySource
 from negreplay.streams.stream import Experience
 
 
 class Parts(NamedTuple):
-    """What every learner is made of: a classifier, what is recalled, the arm, where it computes, and what draws."""
+    """What every learner is made of.
+
+    It is a classifier, the source of what is recalled, what holds weights back, the shape of a latent, the arm, where
+    steps are computed, and what draws.
+    """
 
     classifier: Classifier
     source: ReplaySource
+    penalty: Penalty
+    latent: tuple[int, ...]
     recipe: Recipe
     device: Device
     rng: torch.Generator
 
 
-class Learner(nn.Module, ABC):
-    """Learns experience by experience; its `state_dict` is all it knows."""
+Spec = TypeVar("Spec", bound=SystemRecipe)
 
-    def __init__(self, parts: Parts) -> None:
+
+class Learner(nn.Module, ABC, Generic[Spec]):
+    """Learns experience by experience; its `state_dict` is all it knows.
+
+    Args:
+        spec: the system, as the recipe has it.
+        parts: what it is made of.
+    """
+
+    def __init__(self, spec: Spec, parts: Parts) -> None:
         super().__init__()
-        self.classifier, self.source, self.recipe, self.device, self.rng = parts
+        self.spec, self.classifier, self.source, self.recipe = spec, parts.classifier, parts.source, parts.recipe
+        self.device, self.rng = parts.device, parts.rng
         lasting = self.recipe.optimizer.lasting
         self.moments = Moments(self.classifier, self.recipe.optimizer.kind) if lasting else None
 

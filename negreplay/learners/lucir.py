@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from negreplay.learners.distillation import frozen
-from negreplay.learners.learner import Learner, Parts
+from negreplay.learners.learner import Learner
 from negreplay.nets.cosine import CosineHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
@@ -19,7 +19,7 @@ from negreplay.recipe import LUCIRRecipe
 from negreplay.streams.stream import Experience
 
 
-class LUCIR(Learner):
+class LUCIR(Learner[LUCIRRecipe]):
     """A cosine head, features that keep their direction, and old classes held apart from new ones.
 
     Features of the residual networks have no last ReLU then (`negreplay.builders`); other networks keep theirs.
@@ -28,10 +28,6 @@ class LUCIR(Learner):
         The less-forget constraint weighs strength * sqrt(old / new classes), as in the authors' code; the paper prints
         the ratio the other way round. There is no class-balanced fine-tuning at the end, which they leave optional.
     """
-
-    def __init__(self, spec: LUCIRRecipe, parts: Parts) -> None:
-        super().__init__(parts)
-        self.spec = spec
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         classifier, head, spec = self.classifier, self.classifier.head, self.spec

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from negreplay.learners.distillation import distillation, frozen, teacher_logits
-from negreplay.learners.learner import Learner, Parts
+from negreplay.learners.learner import Learner
 from negreplay.nets.heads import PlainHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
@@ -17,7 +17,7 @@ from negreplay.recipe import LwFRecipe, Outputs, Weighting
 from negreplay.streams.stream import Experience
 
 
-class LwF(Learner):
+class LwF(Learner[LwFRecipe]):
     """The loss of the new labels plus strength times that of the old classifier's answers, at temperature T.
 
     With exemplars both are taken over data and exemplars alike (Masana et al., 2020).
@@ -25,10 +25,6 @@ class LwF(Learner):
     Departure:
         There is no warm-up, in which the new outputs alone would learn first; the paper finds it not crucial.
     """
-
-    def __init__(self, spec: LwFRecipe, parts: Parts) -> None:
-        super().__init__(parts)
-        self.spec = spec
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         classifier, head, spec = self.classifier, self.classifier.head, self.spec

@@ -22,17 +22,16 @@ from negreplay.recipe import LwMRecipe
 from negreplay.streams.stream import Experience
 
 
-class LwM(Learner):
+class LwM(Learner[LwMRecipe]):
     """Equation 7: classification, strength times distillation, and attention times the distance of attention maps.
 
     An attention map is where Grad-CAM sees the old class that the student finds likeliest; it is taken of student and
     teacher, at length 1, and their distance is the sum of absolute differences (Equation 5).
     """
 
-    def __init__(self, spec: LwMRecipe, parts: Parts, latent: tuple[int, ...]) -> None:
-        super().__init__(parts)
-        self.spec = spec
-        known = maps_of(self.classifier, latent)
+    def __init__(self, spec: LwMRecipe, parts: Parts) -> None:
+        super().__init__(spec, parts)
+        known = maps_of(self.classifier, parts.latent)
         if spec.layer not in known:
             short = ", ".join(name for name in known if "." not in name)
             raise UserError(

@@ -12,18 +12,19 @@ from torch import Tensor
 
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
+from negreplay.recipe import NearestMeanRecipe
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience
 
 
-class NearestMean(Learner):
+class NearestMean(Learner[NearestMeanRecipe]):
     """A class is the mean of its patterns' features; nothing is trained and no pattern is kept."""
 
     total: Tensor
     counts: Tensor
 
-    def __init__(self, parts: Parts) -> None:
-        super().__init__(parts)
+    def __init__(self, spec: NearestMeanRecipe, parts: Parts) -> None:
+        super().__init__(spec, parts)
         rows = self.classifier.head.rows
         self.register_buffer("total", torch.zeros_like(rows, dtype=torch.float64))
         self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long, device=rows.device))

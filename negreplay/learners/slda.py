@@ -17,7 +17,7 @@ from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience
 
 
-class SLDA(Learner):
+class SLDA(Learner[SLDARecipe]):
     """Class means and one covariance of features, updated by one pattern after the other, each seen once.
 
     `means`, `counts` and `covariance` are all that is kept, in single precision; sums are taken in double. For a
@@ -35,8 +35,7 @@ class SLDA(Learner):
     covariance: Tensor
 
     def __init__(self, spec: SLDARecipe, parts: Parts) -> None:
-        super().__init__(parts)
-        self.spec = spec
+        super().__init__(spec, parts)
         rows = self.classifier.head.rows
         self.register_buffer("means", torch.zeros_like(rows))
         self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long, device=rows.device))

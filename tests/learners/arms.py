@@ -1,7 +1,6 @@
 """Every arm, small, with images and streams on which it learns in a moment."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +8,7 @@ from states import state_of
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
-from negreplay.data.data import Tensors
-from negreplay.devices import Device
+from negreplay.data.data import Tensors, example_of
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.learners.learner import Learner
 from negreplay.optimize import Step
@@ -96,7 +94,8 @@ def stream_of(*classes: list[int]) -> Stream:
 
 def build_any(recipe: Recipe, weights: int = 0, seed: int = 0) -> Learner:
     rng = torch.Generator().manual_seed(seed)
-    return build_learner(recipe, images(), weights, Path(), Device(), rng)
+    data = images()
+    return build_learner(recipe, *example_of(data), seed=weights, rng=rng, patterns=len(data.labels))
 
 
 def build(recipe: Recipe, weights: int = 0, seed: int = 0) -> LatentReplay:

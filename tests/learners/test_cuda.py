@@ -1,7 +1,5 @@
 """Every arm and system on a GPU, where there is one, beside the same on a processor."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from arms import ARMS, images, learn, stream_of
@@ -9,6 +7,7 @@ from states import same, state_of
 from systems import SYSTEMS
 
 from negreplay.builders.learners import build_learner
+from negreplay.data.data import example_of
 from negreplay.devices import Device
 from negreplay.learners.learner import Learner
 from negreplay.recipe import Recipe
@@ -21,7 +20,10 @@ EVERY_LEARNER = pytest.mark.parametrize("name", EVERY)
 
 def build_on(device: str, recipe: Recipe, weights: int = 0, seed: int = 0) -> Learner:
     rng = torch.Generator().manual_seed(seed)
-    return build_learner(recipe, images(), weights, Path(), Device(device), rng)
+    data = images()
+    return build_learner(
+        recipe, *example_of(data), seed=weights, device=Device(device), rng=rng, patterns=len(data.labels)
+    )
 
 
 @EVERY_LEARNER

@@ -4,8 +4,7 @@ from torch import Tensor, nn
 
 from negreplay import recipe
 from negreplay.builders.learners import build_learner, build_penalty
-from negreplay.data.data import Tensors, View
-from negreplay.devices import Device
+from negreplay.data.data import Tensors, View, example_of
 from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligence
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
@@ -236,7 +235,7 @@ def images() -> Tensors:
 
 
 def build(spec: Recipe, tmp_path):
-    return build_learner(spec, images(), 0, tmp_path, Device(), torch.Generator().manual_seed(0))
+    return build_learner(spec, *example_of(images()), weights=tmp_path)
 
 
 @pytest.mark.parametrize("renorm", [None, RenormRecipe()], ids=["batch norm", "batch renorm"])

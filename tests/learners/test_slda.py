@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,8 +7,7 @@ from systems import PIXELS, untrained
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
-from negreplay.data.data import Tensors
-from negreplay.devices import Device
+from negreplay.data.data import Tensors, example_of
 from negreplay.learners import slda
 from negreplay.learners.slda import SLDA
 from negreplay.recipe import NearestMeanRecipe, SLDARecipe
@@ -31,7 +28,7 @@ def gaussian(n: int, seed: int) -> Tensors:
 
 def system(data: Tensors, shrinkage: float = 1e-4, seed: int = 0) -> SLDA:
     rng = torch.Generator().manual_seed(seed)
-    learner = build_learner(untrained(SLDARecipe(shrinkage), PIXELS), data, 0, Path(), Device(), rng)
+    learner = build_learner(untrained(SLDARecipe(shrinkage), PIXELS), *example_of(data), rng=rng)
     assert isinstance(learner, SLDA)
     return learner
 

@@ -15,8 +15,8 @@ from negreplay.builders.learners import build_learner
 from negreplay.builders.nets import build_backbone
 from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
+from negreplay.data.data import example_of
 from negreplay.data.folders import load_images
-from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.nets import library
 from negreplay.nets.classifier import cut, fingerprint
@@ -234,4 +234,4 @@ def test_images_of_another_size_than_a_transformers_are_refused(tmp_path):
     recipe = arms(32, ClassifierRecipe("timm/vit_tiny_patch16_224", "blocks.3", renorm=None))["nr-od"]
     train, _ = load_images(tree(tmp_path), ImageRecipe(32))
     with pytest.raises(UserError, match=r"does not take these images \(.*32.*224.*\): set stream.images.size.$"):
-        build_learner(recipe, train, 0, tmp_path, Device(), torch.Generator())
+        build_learner(recipe, *example_of(train), weights=tmp_path)

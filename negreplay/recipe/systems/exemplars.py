@@ -52,6 +52,7 @@ class LUCIRRecipe(SystemRecipe):
     """
 
     explains: ClassVar[str] = "Features keep their direction, and old classes are held apart from new ones."
+    rectified: ClassVar[bool] = False
     strength: float = 5.0
     margin: float = 0.5
     negatives: int = 2

@@ -30,6 +30,7 @@ class SystemRecipe(Strict):
         trains: whether it trains the classifier, so that its arm has phases and an optimiser.
         front_learns: whether the layers up to the replay layer may learn.
         makes_images: whether it generates images, so that its replay layer is the input.
+        rectified: whether the features of residual networks end in a ReLU.
     """
 
     explains: ClassVar[str]
@@ -37,6 +38,7 @@ class SystemRecipe(Strict):
     trains: ClassVar[bool] = True
     front_learns: ClassVar[bool] = False
     makes_images: ClassVar[bool] = False
+    rectified: ClassVar[bool] = True
 
     def explanation(self) -> Iterator[str]:
         """What the system does beside replaying, in sentences for the report."""
