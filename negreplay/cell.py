@@ -11,7 +11,7 @@ from pathlib import Path
 from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.learners.learner import Learner
-from negreplay.prepare import Cell, Event, build, over_latents
+from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.recipe import Front
 from negreplay.results.metrics import Row
 
@@ -19,7 +19,7 @@ from negreplay.results.metrics import Row
 def learn_cell(cell: Cell) -> Iterator[Event]:
     """Learns what is left of the stream; saves after each experience."""
     recipe = cell.recipe
-    stream, learner, rng = build(cell)
+    stream, learner, rng = build_cell(cell)
     constant = _constant(learner)
     position = load_checkpoint(cell.checkpoint, learner, rng, constant)
     stream = yield from over_latents(cell, stream, learner)

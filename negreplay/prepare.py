@@ -16,11 +16,11 @@ from negreplay.builders.streams import build_data, build_stream
 from negreplay.data.data import Data, example_of
 from negreplay.data.latents import LatentStore
 from negreplay.devices import Device
-from negreplay.errors import UserError
+from negreplay.errors import UserError, suggest
 from negreplay.learners.learner import Learner
 from negreplay.nets.classifier import INPUT, fingerprint
 from negreplay.optimize import Step
-from negreplay.recipe import Augment, Front, Recipe, StreamRecipe
+from negreplay.recipe import Augment, Front, Recipe, StreamRecipe, Study
 from negreplay.results.metrics import Row
 from negreplay.streams.stream import Stream
 
@@ -73,7 +73,7 @@ def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
     names: list[tuple[str, ...]] = []
     for cell in cells:
         try:
-            names.append(build(cell)[0].names)
+            names.append(build_cell(cell)[0].names)
         except (RuntimeError, ValueError) as error:  # torch's, where shapes do not fit or memory does not suffice
             raise UserError(
                 f"arm {cell.recipe.name!r} cannot be built ({str(error).splitlines()[0]}): "
@@ -93,10 +93,39 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
         key = front, stream.data, stream.images, stream.test_every
         if key not in prepared:
             prepared.add(key)
-            yield from over_latents(cell, *build(cell)[:2])
+            yield from over_latents(cell, *build_cell(cell)[:2])
 
 
-def build(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
+def build(
+    study: Study,
+    arm: str,
+    seed: int = 0,
+    *,
+    data: Path = Path("data"),
+    weights: Path = Path("weights"),
+    device: Device | None = None,
+) -> tuple[Stream, Learner]:
+    """The stream of a study and the learner of one of its arms, before the first experience.
+
+    Args:
+        study: such as `negreplay.study("digits")`.
+        arm: the name of one of its recipes, such as `nr-gd`.
+        seed: draws the order of classes, the weights that no file gives, and all that is random in learning.
+        data: where the images are; `digits` needs none.
+        weights: where files of weights are.
+        device: where it computes; a processor, in float32, if it is not given.
+
+    Raises:
+        UserError: there is no such arm, images or weights are missing, or they do not fit the recipe.
+    """
+    recipes = {recipe.name: recipe for recipe in study.recipes}
+    if arm not in recipes:
+        raise UserError(f"{study.name} has no arm {arm!r}: {suggest(arm, list(recipes))}")
+    places = Places(data, weights, None, device or Device())
+    return build_cell(Cell(recipes[arm], seed, Path(), places))[:2]
+
+
+def build_cell(cell: Cell) -> tuple[Stream, Learner, torch.Generator]:
     """The stream of a cell, its learner before the first experience, and the generator of all its draws."""
     rng = torch.Generator().manual_seed(cell.seed)
     stream = build_stream(cell.recipe.arriving, *open_data(cell.recipe.arriving, cell.places.data), cell.seed)

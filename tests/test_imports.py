@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "slow_paths": frozenset[str](),
     "files": frozenset({"errors"}),
     "recipe": frozenset({"recipe"}),
-    "studies": frozenset({"recipe", "studies"}),
+    "studies": frozenset({"errors", "recipe", "studies"}),
     "patterns": BOTTOM,
     "results": RESULTS,
     "data": DATA,
@@ -86,8 +86,8 @@ def test_the_table_knows_every_room():
     assert rooms | {"__main__"} == MAY_IMPORT.keys()
 
 
-def test_the_version_imports_nothing():
-    assert not imports_of(PACKAGE / "__init__.py")
+def test_the_face_imports_nothing_of_the_library_before_it_is_asked_for():
+    assert not [name for name in imports_of(PACKAGE / "__init__.py") if name.startswith("negreplay")]
 
 
 def test_the_table_has_no_circle():

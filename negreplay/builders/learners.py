@@ -86,6 +86,7 @@ def build_learner(
     device: Device | None = None,
     rng: torch.Generator | None = None,
     patterns: int | None = None,
+    system: type[Learner] | None = None,
 ) -> Learner:
     """The learner of one arm, before its first experience; arms of one seed start from the same weights.
 
@@ -98,6 +99,7 @@ def build_learner(
         device: where it computes; a processor, in float32, if it is not given.
         rng: draws all that is random in learning.
         patterns: how many training patterns there will be; only a memory of all of them needs it.
+        system: a learner of one's own, in place of the one that the recipe names.
 
     Raises:
         UserError: the recipe does not fit the image or the number of classes, or a file of weights is missing.
@@ -115,7 +117,7 @@ def build_learner(
         source = build_source(recipe, latent, classes, patterns, device, rng)
         penalty = build_penalty(recipe, classifier, rng)
         parts = Parts(classifier, source, penalty, tuple(latent.shape), recipe, device, rng)
-        return SYSTEMS[type(recipe.learner)](recipe.learner, parts)
+        return (system or SYSTEMS[type(recipe.learner)])(recipe.learner, parts)
 
 
 def _halves(

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from negreplay.errors import UserError, suggest
 from negreplay.recipe import Study
-from negreplay.studies import STUDIES
+from negreplay.studies import STUDIES, study
 
 if TYPE_CHECKING:
     from negreplay.results.paper import Exhibit
@@ -112,8 +112,8 @@ class ListCommand:
             return
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
-        for study in STUDIES:
-            table.add_row(f"[bold]{study.name}[/]", f"{study.summary}\n[dim]{_plan(study)}[/]")
+        for each in STUDIES:
+            table.add_row(f"[bold]{each.name}[/]", f"{each.summary}\n[dim]{_plan(each)}[/]")
         console.print(table, highlight=False)
 
 
@@ -206,14 +206,11 @@ def _plan(study: Study) -> str:
 
 def _study(name: str) -> Study:
     """The study of that name, or in that file."""
-    for study in STUDIES:
-        if study.name == name:
-            return study
     if name.endswith(".json"):
         from negreplay.builders.changes import read_any_study
 
         return read_any_study(Path(name), STUDIES)
-    raise UserError(f"there is no study {name!r}: {suggest(name, [study.name for study in STUDIES])}")
+    return study(name)
 
 
 def _unused(folder: Path) -> Path:

@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import overload
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from negreplay.data.data import Data, View
+from negreplay.data.data import Data, Tensors, View
 from negreplay.data.decoded import decode_once
+from negreplay.errors import UserError
 from negreplay.patterns import Patterns
 
 
@@ -34,6 +35,29 @@ class Experience:
 
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
         return self.data.batches(size, rng)
+
+
+def experience(
+    x: Float[Tensor, "n *shape"], y: Int[Tensor, " labels"], classes: int, index: int = 0, encoded: bool = False
+) -> Experience:
+    """An experience of one's own tensors.
+
+    Args:
+        x: images with values from 0 to 1, or latents.
+        y: the class of each, from 0 to below `classes`.
+        classes: how many classes there will be in all experiences.
+        index: how many experiences came before.
+        encoded: whether `x` holds latents.
+
+    Raises:
+        UserError: there are no patterns, labels are missing or too many, or one of them is no class.
+    """
+    if len(x) == 0 or len(x) != len(y):
+        raise UserError(f"x holds {len(x)} patterns and y {len(y)} labels: give one label for each of at least one.")
+    if int(y.min()) < 0 or int(y.max()) >= classes:
+        raise UserError(f"y holds labels from {int(y.min())} to {int(y.max())}: give classes from 0 to {classes - 1}.")
+    data = Tensors(x, y.long(), tuple(map(str, range(classes))), "tensors", encoded)
+    return Experience(index, View(data, torch.arange(len(y))), torch.bincount(data.labels, minlength=classes))
 
 
 class Stream(Sequence[Experience]):

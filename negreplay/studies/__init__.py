@@ -5,6 +5,8 @@ Their `hours` hold for all arms and seeds in float32. Those of `digits` and of t
 them on processors that know it.
 """
 
+from negreplay.errors import UserError, suggest
+from negreplay.recipe import Study
 from negreplay.studies.cifar50 import CIFAR50_NC, CIFAR50_NC_POOLED, CIFAR50_NIC, CIFAR50_NIC_POOLED
 from negreplay.studies.cifar50_more import (
     CIFAR50_25X2,
@@ -45,3 +47,15 @@ STUDIES = (
     CIFAR50_SYSTEMS_POOLED,
     CIFAR50_SYSTEMS_RESNET18,
 )
+
+
+def study(name: str) -> Study:
+    """The study of that name, one of `STUDIES`.
+
+    Raises:
+        UserError: there is none.
+    """
+    for known in STUDIES:
+        if known.name == name:
+            return known
+    raise UserError(f"there is no study {name!r}: {suggest(name, [known.name for known in STUDIES])}")
