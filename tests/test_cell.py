@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,14 +13,16 @@ from safetensors.torch import load_file
 from tiny import MACHINE, digits, photographs, pretrained, tree
 from torch import Tensor
 
+from negreplay import prepare
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data
 from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.data.data import example_of
 from negreplay.errors import UserError
+from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
-from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Study
+from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Recipe, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
 
@@ -189,21 +192,24 @@ def test_a_finished_cell_does_nothing(tmp_path: Path):
     assert not list(learn_cell(cell))
 
 
-def test_a_rehearsal_names_the_classes_and_leaves_nothing(study: Study, tmp_path: Path):
+def test_a_look_ahead_names_the_classes_and_leaves_nothing(study: Study, tmp_path: Path):
     before = set(tmp_path.rglob("*"))
     assert check_cells(cells(study, tmp_path, "a", True)) == ("cat", "dog", "eel")
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_a_rehearsal_names_the_arm_that_cannot_be_built(tmp_path: Path):
-    study = digits("no-replay", "nr-od")
-    large = replace(study.recipes[1], replay=replace(study.recipes[1].replay, memory=10**13))
-    wrong = replace(study, recipes=(study.recipes[0], large))
-    with pytest.raises(UserError, match=re.escape("arm 'nr-od' cannot be built (")):
-        check_cells(cells(wrong, tmp_path, "a", True))
+def test_a_look_ahead_names_the_arm_that_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def build(recipe: Recipe, *arguments: Any, **options: Any) -> Learner:
+        if recipe.name == "nr-od":
+            raise RuntimeError("shapes do not fit\nand more that nobody wants to read")
+        return build_learner(recipe, *arguments, **options)
+
+    monkeypatch.setattr(prepare, "build_learner", build)
+    with pytest.raises(UserError, match=re.escape("arm 'nr-od' cannot be built (shapes do not fit): make its")):
+        check_cells(cells(digits("no-replay", "nr-od"), tmp_path, "a", True))
 
 
-def test_the_clock_books_time_on_phases():
+def test_the_clock_books_time_on_parts():
     clock = Clock()
     clock.add("classifier")
     clock.add("generator")

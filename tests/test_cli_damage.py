@@ -34,7 +34,7 @@ def test_a_damaged_checkpoint_is_refused(negreplay: Negreplay, name: str):
     for content in (b"", checkpoint.read_bytes()[:-1], b"something else"):
         checkpoint.write_bytes(content)
         sentence = negreplay(name, "out").sentence()
-        assert str(checkpoint) in sentence and "remove it to start this arm anew." in sentence
+        assert str(checkpoint) in sentence and "move it away to start this arm anew." in sentence
     assert Path("out/results.csv").read_text() == table
 
 
@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_written_leaves_no_run(negreplay: Negreplay, mon
     def write(path: Path, content: bytes) -> None:
         if path.name == "study.json":
             raise UserError("no space.")
-        path.parent.mkdir()
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
 
     monkeypatch.setattr(runs, "write_whole", write)

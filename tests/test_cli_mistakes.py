@@ -10,6 +10,7 @@ import torch
 from tiny import Negreplay, digits, file_of, refused, run, spawned
 from tiny import unfinished as unfinished_in
 
+from negreplay import prepare
 from negreplay.cli import studies
 from negreplay.recipe import PhaseRecipe, Study
 
@@ -33,9 +34,12 @@ def test_an_unknown_study(negreplay: Negreplay):
         (["--arms", "x"], "choose one of no-replay, pr-od"),
         (["--seeds", -1], "study.seeds is (-1,): give numbers "),
         (["--seeds", 1, 1], "give each seed once."),
-        (["--device", "gpu"], "--device is 'gpu': give cpu or cuda."),
+        (["--device", "gpu"], "the device is 'gpu': cpu can be used here."),
         (["--device", "cuda:nonsense"], "not usable here"),
-        (["--out", "study-to-run.json/out"], "cannot be written (Not a directory): free some space, or choose"),
+        (
+            ["--out", "study-to-run.json/out"],
+            "study-to-run.json/out cannot be written (Not a directory): choose a folder that can be written.",
+        ),
     ],
     ids=" ".join(["arm", "arms", "negative", "twice", "device", "devices", "out"]).split(),
 )
@@ -50,7 +54,7 @@ def test_jobs_cannot_be_negative(negreplay: Negreplay):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(negreplay: Negreplay):
-    assert "--device is cuda, which is not usable here" in refused(negreplay, digits(), "--device", "cuda")
+    assert "the device cuda is not usable here (" in refused(negreplay, digits(), "--device", "cuda")
 
 
 def test_an_unknown_flag_or_command_is_named(negreplay: Negreplay):
@@ -113,9 +117,13 @@ def test_a_generator_whose_share_fills_its_minibatch(negreplay: Negreplay):
     assert "generator.per_minibatch is 128: give 1 to 127" in negreplay("run", file).sentence()
 
 
-def test_a_memory_that_fits_nowhere(negreplay: Negreplay):
-    file = file_of(digits("nr-od"), Path(), ('"memory": 30', f'"memory": {10**13}'))
-    assert "arm 'nr-od' cannot be built (" in negreplay("run", file).sentence()
+def test_a_memory_that_fits_nowhere(negreplay: Negreplay, monkeypatch: pytest.MonkeyPatch):
+    def build(*_: object, **__: object) -> None:
+        raise RuntimeError("not enough memory: you tried to allocate 80 GB.")
+
+    monkeypatch.setattr(prepare, "build_learner", build)
+    sentence = refused(negreplay, digits("nr-od"))
+    assert "arm 'nr-od' cannot be built (not enough memory: you tried to allocate 80 GB.)" in sentence
 
 
 def test_every_arm_is_looked_at_before_the_first_one_learns(negreplay: Negreplay):
