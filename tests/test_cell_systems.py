@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from systems import SYSTEMS, arm, plain
 from tiny import MACHINE, photographs, tree
 
 from negreplay.builders.learners import build_learner
@@ -14,85 +15,11 @@ from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.data.data import example_of
 from negreplay.prepare import Cell, Places
-from negreplay.recipe import (
-    Augment,
-    BiCRecipe,
-    Choice,
-    ClassifierRecipe,
-    DGRRecipe,
-    EEILRecipe,
-    EWCRecipe,
-    Front,
-    HeadKind,
-    ICaRLRecipe,
-    IL2MRecipe,
-    ImageRecipe,
-    LatentReplayRecipe,
-    LearnerRecipe,
-    LUCIRRecipe,
-    LwFRecipe,
-    LwMRecipe,
-    Mode,
-    NearestMeanRecipe,
-    OptimizerRecipe,
-    Outputs,
-    PhaseRecipe,
-    Recipe,
-    ReplayRecipe,
-    RWalkRecipe,
-    SLDARecipe,
-    Source,
-)
+from negreplay.recipe import Augment, ClassifierRecipe, Front, ImageRecipe, Recipe
 
-BASE = photographs("no-replay").recipes[0]
-STREAM = replace(BASE.arriving, images=ImageRecipe(8, augment=Augment.FLIP))
-MLP, CONV = (ClassifierRecipe(name, "input", renorm=None) for name in ("mlp", "small"))
-PHASE = PhaseRecipe(2, 0.02, 0.02)
-HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=3)
-DRAWN = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 6, choice=Choice.RANDOM)
-
-
-def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None, classifier: ClassifierRecipe = MLP) -> Recipe:
-    return replace(
-        BASE,
-        stream=STREAM,
-        classifier=classifier,
-        learner=learner,
-        replay=replay or ReplayRecipe(),
-        first=PHASE,
-        following=PHASE,
-        optimizer=OptimizerRecipe(minibatch=3),
-    )
-
-
-def untrained(learner: LearnerRecipe) -> Recipe:
-    return Recipe("untrained", STREAM, ClassifierRecipe("pixels", "input", renorm=None), learner=learner)
-
-
-def plain(**options) -> LatentReplayRecipe:
-    return LatentReplayRecipe(HeadKind.PLAIN, **options)
-
-
-SYSTEMS = {
-    "fine tuning": arm(plain(outputs=Outputs.SEEN), DRAWN),
-    "own outputs": arm(plain(outputs=Outputs.OWN)),
-    "joint": arm(plain(), replace(DRAWN, memory=0, choice=Choice.ALL)),
-    "ewc": arm(plain(penalty=EWCRecipe(1.0, patterns=3))),
-    "rwalk": arm(plain(penalty=RWalkRecipe(1.0, every=2)), HERDED),
-    "cwr": arm(LatentReplayRecipe(HeadKind.CWR)),
-    "cwr+": arm(LatentReplayRecipe(HeadKind.CWR_PLUS)),
-    "lwf": arm(LwFRecipe(), HERDED),
-    "lwm": arm(LwMRecipe("conv3"), classifier=CONV),
-    "icarl": arm(ICaRLRecipe(), HERDED),
-    "eeil": arm(EEILRecipe(PHASE, noise=0.3), HERDED),
-    "lucir": arm(LUCIRRecipe(), HERDED),
-    "il2m": arm(IL2MRecipe(), HERDED),
-    "bic": arm(BiCRecipe(epochs=2, validation=0.4), HERDED),
-    "dgr": arm(DGRRecipe(3, width=8, latent_dim=3)),
-    "nearest mean": untrained(NearestMeanRecipe()),
-    "slda": untrained(SLDARecipe(1e-2)),
-}
-CASES = [pytest.param(recipe, id=name) for name, recipe in SYSTEMS.items()]
+STREAM = replace(photographs("no-replay").recipes[0].arriving, images=ImageRecipe(8, augment=Augment.FLIP))
+SMALL = {name: replace(recipe, stream=STREAM) for name, recipe in SYSTEMS.items()}
+CASES = [pytest.param(recipe, id=name) for name, recipe in SMALL.items()]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +59,7 @@ def test_a_system_that_was_interrupted_goes_on_to_the_bit(recipe: Recipe, place:
 @pytest.mark.parametrize("recipe", CASES)
 def test_what_is_kept_is_counted_once(recipe: Recipe, place: Path):
     train, _ = build_data(recipe.arriving, place)
-    learner = build_learner(recipe, *example_of(train), weights=place)
+    learner = build_learner(recipe, *example_of(train), weights=place, patterns=len(train.labels))
     tensors = {name: tensor for name, tensor in learner.state_dict().items() if not name.startswith("classifier.")}
     assert learner.kept_bytes == sum({t.data_ptr(): t.nbytes for t in tensors.values() if t.numel()}.values())
 

@@ -1,7 +1,7 @@
 """The contract that every system keeps."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,8 +10,10 @@ from states import same, state_of
 from systems import SYSTEMS, accuracy
 from torch import Tensor, nn
 
+from negreplay.builders import learners
 from negreplay.data.data import Tensors
 from negreplay.learners.learner import Learner
+from negreplay.recipe import LearnerRecipe
 from negreplay.streams.stream import Stream
 
 EVERY_SYSTEM = pytest.mark.parametrize("system", SYSTEMS)
@@ -144,10 +146,10 @@ def test_the_search_for_tensors_finds_them():
     assert len(list(tensors_of(Hoarder()))) == 1
 
 
-def test_every_learner_is_here():
-    kinds = {recipe.learner.kind for recipe in SYSTEMS.values()}
-    classes = {cls.__module__ for cls in Learner.__subclasses__() if cls.__module__.startswith("negreplay.")}
-    assert len(kinds) == len(classes)
+def test_every_system_is_here_and_every_learner_is_a_system():
+    ours = {cls for cls in Learner.__subclasses__() if cls.__module__.startswith("negreplay.")}
+    assert set(learners.SYSTEMS.values()) == ours
+    assert set(learners.SYSTEMS) == set(get_args(LearnerRecipe)) == {type(r.learner) for r in SYSTEMS.values()}
 
 
 def attributes(learner: Learner) -> dict[str, Any]:
