@@ -19,6 +19,7 @@ from negreplay.builders.streams import build_data
 from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import read_position
 from negreplay.data.data import example_of
+from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
@@ -36,8 +37,10 @@ def study(tmp_path: Path) -> Study:
     return photographs(*ARMS, classifier=classifier, first=phase, following=phase)
 
 
-def cells(study: Study, folder: Path, name: str, store: bool, seeds: Sequence[int] = (0,)) -> list[Cell]:
-    places = Places(folder, folder, folder / "latents" if store else None)
+def cells(
+    study: Study, folder: Path, name: str, store: bool, seeds: Sequence[int] = (0,), precision: str = "float32"
+) -> list[Cell]:
+    places = Places(folder, folder, folder / "latents" if store else None, Device("cpu", precision))
     files = folder / name
     return [Cell(r, seed, files / f"{r.name}-{seed}.safetensors", places) for r in study.recipes for seed in seeds]
 
@@ -62,13 +65,17 @@ def rounds_alike(cell: Cell) -> bool:
     return torch.equal(few, learner.classifier.encode(images))
 
 
-def test_a_run_with_the_store_equals_a_run_without_it(study: Study, tmp_path: Path):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_with_the_store_equals_a_run_without_it(study: Study, tmp_path: Path, precision: str):
     """All results are equal, and so is every weight to the bit.
 
     But a convolution may round otherwise in a batch of another size: of one image, which is all that a memory takes
     in at times, or of few on some processors. Then a latent differs in its last bits, and training amplifies that.
     """
-    for stored, direct in zip(cells(study, tmp_path, "a", True), cells(study, tmp_path, "b", False), strict=True):
+    ours, theirs = (
+        cells(study, tmp_path, name, store, precision=precision) for name, store in (("a", True), ("b", False))
+    )
+    for stored, direct in zip(ours, theirs, strict=True):
         assert learned(stored) == learned(direct)
         ours, theirs = state(stored), state(direct)
         assert ours.keys() == theirs.keys() and torch.equal(ours["random_state"], theirs["random_state"])

@@ -55,14 +55,18 @@ class Classifier(nn.Module):
         return self
 
     def encode(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n *latent"]:
-        """The latents of images, wherever these are; with a blocked front they carry no gradient.
+        """The latents of images, wherever these are.
 
-        What is `encoded` already, as all that comes from a store, is only brought to where the classifier is.
+        A blocked front computes in float32 even where autocast is on, and its latents carry no gradient: so a latent is
+        a constant of the image, whoever asks for it. What is `encoded` already, as all that comes from a store, is only
+        brought to where the classifier is.
         """
         inputs = inputs.to(self.blocked.device)
         if encoded:
             return inputs
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.blocked):
+        if not self.blocked:
+            return self.front(_channels_last(inputs))
+        with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
             return self.front(_channels_last(inputs))
 
     def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
