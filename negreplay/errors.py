@@ -11,6 +11,10 @@ class UserError(Exception):
     """
 
 
+class NotThereError(UserError):
+    """What a study names is not in the place where it was looked for; a command may say how to name another place."""
+
+
 def suggest(name: str, known: Sequence[str]) -> str:
     """The remedy for a name that is not known: the nearest one, or all of them."""
     near = get_close_matches(name, known, n=1)

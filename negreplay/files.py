@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
-from negreplay.errors import UserError
+from negreplay.errors import NotThereError, UserError
 
 _UNFINISHED = re.compile(r"\..+\.negreplay-\d+")
 """Names of files that `write_whole` has not finished; nobody else gives such names."""
@@ -87,16 +87,21 @@ def is_at(file: FileIO, path: Path) -> bool:
         return False
 
 
-def find(name: str, place: Path, what: str, option: str) -> Path:
-    """The file or folder called `name` (a zip or CSV too) in `place`; `place` itself, where that is what it is.
+def find(name: str, place: Path, what: str, endings: tuple[str, ...] = ()) -> Path:
+    """The file or folder called `name` (or that with one of these endings) in `place`, or `place` if it is a file.
+
+    Args:
+        name: as a study gives it.
+        place: where it should be.
+        what: it is, for the sentence, in the plural.
+        endings: of files that may stand for it, such as `.zip`.
 
     Raises:
-        UserError: it is not there.
+        NotThereError: it is not there.
     """
-    options = [place / name, place / f"{name}.zip", place / f"{name}.csv"]
-    if place.suffix or (place / "train").is_dir():
-        options.insert(0, place)
-    for option_path in options:
-        if option_path.exists():
-            return option_path
-    raise UserError(f"the {what} {name!r} are not in {place}: say where they are with --{option} PATH.")
+    options = [place / name, *(place / f"{name}{ending}" for ending in endings)]
+    for option in [place, *options] if place.is_file() else options:
+        if option.exists():
+            return option
+    where = place if place.is_dir() else f"{place}, which is no folder"
+    raise NotThereError(f"the {what} {name!r} are not in {where}: put {' or '.join(o.name for o in options)} there.")

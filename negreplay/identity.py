@@ -26,7 +26,7 @@ def identify(study: Study, places: Places) -> dict[str, Any]:
             described = _describe(one)
             data[f"{recipe.arriving.data}, {split} set, of arm {recipe.name}"] = described
         if recipe.classifier.weights is not None:
-            path = find(recipe.classifier.weights.file, places.weights, "weights", "weights")
+            path = find(recipe.classifier.weights.file, places.weights, "weights")
             files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return {"study": hashlib.sha256(dump_study(study)).hexdigest(), "data": data, "weights": files}
 

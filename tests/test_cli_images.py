@@ -14,14 +14,16 @@ from tiny import unfinished as unfinished_in
 
 def test_images_that_are_not_there(negreplay: Negreplay):
     assert "the images 'pets' are not in" in refused(negreplay, photographs(), data=Path("nowhere"))
-    assert "--data PATH" in refused(negreplay, photographs())
+    assert ": put pets or pets.zip or pets.csv there" in refused(negreplay, photographs())
 
 
 def test_weights_that_are_not_there_or_damaged(negreplay: Negreplay, tmp_path: Path):
     tree(tmp_path)
     classifier = replace(photographs().recipes[0].classifier, weights=pretrained(tmp_path))
     study, file = photographs("no-replay", classifier=classifier), tmp_path / "small.safetensors"
-    assert "--weights PATH" in refused(negreplay, study, "--weights", "nowhere")
+    assert "nowhere, which is no folder: put small.safetensors there" in refused(
+        negreplay, study, "--weights", "nowhere"
+    )
     file.write_bytes(file.read_bytes()[:-10])
     assert "download it again" in refused(negreplay, study, "--weights", ".")
 
@@ -50,7 +52,7 @@ def _unreadable(pets: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected"),
     [
-        (_empty, "the folder train/cat holds no images: add some, or remove the folder."),
+        (_empty, "the folder train/cat holds no images: add some, or move the folder away."),
         (_untrained, "class 'eel' has no training images: add some, or remove it from the test set."),
         (_untested, "class 'eel' has training images but none to test it"),
         (_without_split, "has no train folder"),

@@ -28,7 +28,7 @@ def build_backbone(
         rectified: whether features end in a ReLU, of residual networks.
     """
     kind = recipe.weights or WeightsRecipe("")
-    file = find(kind.file, weights, "weights", "weights") if recipe.weights is not None else None
+    file = find(kind.file, weights, "weights") if recipe.weights is not None else None
     match recipe.backbone:
         case "small":
             return SmallNet(image.shape[1])

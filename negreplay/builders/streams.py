@@ -2,16 +2,21 @@
 
 from pathlib import Path
 
+import torch
+
 from negreplay.data.cifar import load_cifar
+from negreplay.data.containers import is_hidden
 from negreplay.data.core50 import load_core50
 from negreplay.data.data import Data
 from negreplay.data.digits import load_digits
-from negreplay.data.folders import load_images
+from negreplay.data.folders import LAYOUT, contents, load_images
 from negreplay.data.imagenet import load_imagenet, load_tiny_imagenet
 from negreplay.data.images import Images
 from negreplay.data.mnist import load_mnist
+from negreplay.data.screening import SUFFIXES, some
 from negreplay.data.selected import every
 from negreplay.data.tables import load_table
+from negreplay.errors import NotThereError, UserError
 from negreplay.files import find
 from negreplay.recipe import Scenario, StreamRecipe
 from negreplay.streams.official import core50_stream
@@ -26,7 +31,25 @@ def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
         UserError: they are not in `place`, or something is wrong with them.
     """
     train, test = _load(recipe, place)
-    return train, every(test, recipe.test_every)
+    _check_tested(test, recipe.test_every)
+    return train, every(test, min(recipe.test_every, len(test.labels)))
+
+
+def _check_tested(test: Data, step: int) -> None:
+    """Every class needs an image to test it with, or it would leave the accuracies without a word."""
+
+    def untested(step: int) -> list[str]:
+        counts = torch.bincount(test.labels[:: min(step, len(test.labels) + 1)], minlength=len(test.names))
+        return [name for name, count in zip(test.names, counts.tolist(), strict=True) if not count]
+
+    if missing := untested(1):
+        raise UserError(f"the test set has no images of {len(missing)} classes, {some(missing)}: add some of each.")
+    if missing := untested(step):
+        enough = next(less for less in range(min(step, len(test.labels)) - 1, 0, -1) if not untested(less))
+        raise UserError(
+            f"stream.test_every is {step}, which leaves no test images of {len(missing)} classes, {some(missing)}: "
+            f"lower it, for example to {enough}."
+        )
 
 
 def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
@@ -44,9 +67,32 @@ def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
         case "tiny-imagenet":
             return load_tiny_imagenet(place, recipe.images)
         case name:
-            path = find(name, place, "images", "data")
+            path = _find_images(name, place)
             load = load_table if path.suffix.lower() == ".csv" else load_images
             return load(path, recipe.images)
+
+
+def _find_images(name: str, place: Path) -> Path:
+    """The folder, zip or CSV of a data set, which may be `place` itself."""
+    if (place / "train").is_dir():
+        return place
+    try:
+        return find(name, place, "images", (".zip", ".csv"))
+    except NotThereError as error:
+        raise NotThereError(f"{str(error).removesuffix('.')}{_seen(place)}.") from error
+
+
+def _seen(place: Path) -> str:
+    """What a folder holds instead; it is not searched, for it may be a large one."""
+    try:
+        folders = [path for path in place.iterdir() if path.is_dir() and not is_hidden(path.name)]
+        files = [path.name for path in place.iterdir() if path.is_file() and not is_hidden(path.name)]
+        inside = [path.name for folder in folders for path in folder.iterdir() if path.is_file()]
+    except OSError:  # nothing is there, or it may not be looked at
+        return ""
+    unsorted = any(name.lower().endswith(SUFFIXES) for name in (*files, *inside))
+    remedy = f", or {LAYOUT} in {place}" if unsorted else ""
+    return f" ({contents({folder.name for folder in folders}, files)}){remedy}"
 
 
 def build_stream(recipe: StreamRecipe, train: Data, test: Data, seed: int) -> Stream:

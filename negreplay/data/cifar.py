@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from negreplay.data.containers import read_file
 from negreplay.data.images import Pixels, pixels_of
 from negreplay.data.pickles import PickledArray, load_arrays
-from negreplay.errors import UserError
+from negreplay.errors import NotThereError, UserError
 from negreplay.recipe import ImageRecipe
 
 Split = tuple[UInt8[np.ndarray, "_ 32 32 3"], list[int]]
@@ -76,30 +77,29 @@ def load_cifar(name: str, place: Path, recipe: ImageRecipe) -> tuple[Pixels, Pix
     return split(*train, True), split(*test, False)
 
 
-def read_cifar(name: str, place: Path, option: str = "--data") -> tuple[tuple[str, ...], Split, Split]:
+def read_cifar(name: str, place: Path) -> tuple[tuple[str, ...], Split, Split]:
     """The names of the classes, then the training and the test images with their labels, as published.
 
     Args:
         name: `cifar10` or `cifar100` (fine labels).
         place: the archive, the folder it unpacks to, or the folder that holds one of them.
-        option: the one with which a user gives `place`.
 
     Raises:
         UserError: as of `load_cifar`.
     """
     layout = _LAYOUTS[name]
-    folder, held = _unpickled(layout, place, option)
-    names = _names(held[layout.meta], layout.names, folder / layout.meta)
+    folder, contents = _unpickled(layout, place)
+    names = _names(contents[layout.meta], layout.names, folder / layout.meta)
 
     def split(files: tuple[str, ...]) -> Split:
-        batches = [_batch(held[file], layout.labels, len(names), folder / file) for file in files]
+        batches = [_batch(contents[file], layout.labels, len(names), folder / file) for file in files]
         pixels = np.concatenate([planes.transpose(0, 2, 3, 1) for planes, _ in batches])
         return pixels, [label for _, some in batches for label in some]
 
     return names, split(layout.train), split((layout.test,))
 
 
-def _unpickled(layout: _Layout, place: Path, option: str) -> tuple[Path, dict[str, object]]:
+def _unpickled(layout: _Layout, place: Path) -> tuple[Path, dict[str, object]]:
     """The path of the folder, perhaps inside the archive, and what its files hold."""
     wanted = (*layout.train, layout.test, layout.meta)
     for path in (place / layout.folder, place / layout.archive, place):
@@ -108,32 +108,32 @@ def _unpickled(layout: _Layout, place: Path, option: str) -> tuple[Path, dict[st
         if path.name == layout.archive and path.is_file():
             packed, folder = _packed(path, {f"{layout.folder}/{file}" for file in wanted}), path / layout.folder
             return folder, {file: load_arrays(packed[f"{layout.folder}/{file}"], folder / file) for file in wanted}
-    raise UserError(
-        f"there is no {layout.archive} and no {layout.folder} in {place}: say where it is with {option} PATH."
+    raise NotThereError(
+        f"there is no {layout.archive} and no {layout.folder} in {place}: put one of them there, as published."
     )
 
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): {_REMEDY}.") from error
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): {_REMEDY}.") from error
 
 
 def _packed(path: Path, wanted: set[str]) -> dict[str, bytes]:
     """The wanted files of an archive, which is read through once."""
-    held = {}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.name in wanted else None
                 if file is not None:
-                    held[member.name] = file.read()
+                    contents[member.name] = file.read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
-    if missing := wanted - held.keys():
+    if missing := wanted - contents.keys():
         raise UserError(f"{path} holds no {min(missing)}: {_REMEDY}.")
-    return held
+    return contents
 
 
 def _names(meta: object, key: bytes, source: Path) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def choose(source: Path, classes: tuple[str, ...] = CLASSES) -> dict[str, list[b
     Raises:
         UserError: the archive cannot be read, lacks a class, or has more or fewer than 600 images of it.
     """
-    names, *published = read_cifar("cifar100", source, "--from")
+    names, *published = read_cifar("cifar100", source)
     images: dict[str, list[bytes]] = {name: [] for name in names}
     for pixels, labels in published:
         for image, label in zip(pixels, labels, strict=True):

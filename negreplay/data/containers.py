@@ -1,13 +1,19 @@
 """Files in a folder or a zip, listed in the order of their paths; a zip is read in place, never unpacked."""
 
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from negreplay.errors import UserError
+
+_ENCRYPTED = 0x1
+_UTF8 = 0x800
+_FIRST_BYTES = b"PK\x03\x04"
 
 
 class Member(NamedTuple):
@@ -15,7 +21,28 @@ class Member(NamedTuple):
 
     path: str
     size: int
-    stamp: int
+    stamp: str
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or a device, of which a read may never end.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")
+    return path.read_bytes()
+
+
+def member_of(folder: Path, path: str) -> Member:
+    """A file of a folder; its times stand for its content.
+
+    Raises:
+        OSError: it is not there.
+    """
+    status = (folder / path).stat()
+    return Member(path, status.st_size, f"{status.st_mtime_ns} {status.st_ctime_ns}")
 
 
 @dataclass(frozen=True)
@@ -24,12 +51,31 @@ class Folder:
 
     path: Path
 
-    def members(self, depth: int) -> list[Member]:
-        """What lies in it, down to so many folders below."""
-        return list(_scan(self.path, "", depth))
+    def members(self) -> list[Member]:
+        """What lies in it, at any depth, without what is hidden."""
+        return list(self._scan("", frozenset()))
 
     def read(self, member: str) -> bytes:
-        return (self.path / member).read_bytes()
+        return read_file(self.path / member)
+
+    def _scan(self, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Member]:
+        """The members below `prefix`; `above` are the folders around it, into which a link may lead back."""
+        status = (self.path / prefix).stat()
+        identity = status.st_dev, status.st_ino
+        if identity in above:
+            return
+        with os.scandir(self.path / prefix) as entries:
+            for entry in entries:
+                inside = prefix + entry.name
+                if is_hidden(inside):
+                    continue
+                if entry.is_dir():
+                    yield Member(f"{inside}/", 0, "")
+                    yield from self._scan(f"{inside}/", above | {identity})
+                elif entry.is_file():
+                    yield member_of(self.path, inside)
+                else:  # a broken link or a pipe, which reading refuses
+                    yield Member(inside, 0, "")
 
 
 class Zip:
@@ -38,57 +84,71 @@ class Zip:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._process, self._archive = os.getpid(), zipfile.ZipFile(path)
+        self._names: dict[str, str] = {}
+        for info in self._archive.infolist():
+            member = _path_in_zip(info)
+            if is_hidden(member):
+                continue
+            if info.flag_bits & _ENCRYPTED:
+                raise UserError(f"{path} is encrypted: make it again without a password.")
+            if member in self._names and not info.is_dir():
+                raise UserError(f"{path} holds {member} twice: make it again, with each file once.")
+            self._names[member] = info.filename
 
     def __reduce__(self) -> "tuple[type[Zip], tuple[Path]]":
         return Zip, (self.path,)
 
     def members(self) -> list[Member]:
-        """All that it holds."""
-        return [Member(info.filename, info.file_size, info.CRC) for info in self._archive.infolist()]
+        """All that it holds, without what is hidden."""
+        infos = ((member, self._archive.getinfo(name)) for member, name in self._names.items())
+        return [Member(member, info.file_size, str(info.CRC)) for member, info in infos]
 
     def read(self, member: str) -> bytes:
         if self._process != os.getpid():
             self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
-        return self._archive.read(member)
+        return self._archive.read(self._names[member])
 
 
 Files = Folder | Zip
 
 
-def listing(path: Path, depth: int = 3) -> tuple[Files, list[Member]]:
-    """What is in a folder (down to `depth` folders below it) or a zip, sorted, without what is hidden.
+def listing(path: Path) -> tuple[Files, list[Member]]:
+    """What is in a folder or a zip, at any depth, sorted, without what is hidden.
 
     Raises:
         UserError: `path` is missing, is neither a folder nor a zip, or cannot be read.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist: give the path of a folder or zip of images.")
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is neither a folder nor a zip: give a folder or a zip of images.")
     try:
         if path.is_dir():
-            files = Folder(path)
-            members = files.members(depth)
-        else:
+            files: Files = Folder(path)
+        elif path.is_file() and zipfile.is_zipfile(path):
             files = Zip(path)
-            members = files.members()
-    except (OSError, zipfile.BadZipFile) as error:
+        else:
+            raise UserError(_no_zip(path))
+        return files, sorted(files.members())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): check its permissions, or copy it again.") from error
-    return files, sorted(member for member in members if not _hidden(member.path))
 
 
-def _scan(folder: Path, prefix: str, depth: int) -> Iterator[Member]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            inside = prefix + entry.name
-            if entry.is_dir() and not _hidden(inside):
-                yield Member(f"{inside}/", 0, 0)
-                if depth:
-                    yield from _scan(folder / entry.name, f"{inside}/", depth - 1)
-            elif entry.is_file():
-                stat = entry.stat()
-                yield Member(inside, stat.st_size, stat.st_mtime_ns)
-
-
-def _hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Whether a file, or a folder around it, is one of those that systems keep for themselves."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
+
+
+def _no_zip(path: Path) -> str:
+    if path.is_file():
+        with path.open("rb") as file:
+            if file.read(len(_FIRST_BYTES)) == _FIRST_BYTES:
+                return f"{path} is a zip that is cut off or damaged: copy it again."
+    return f"{path} is neither a folder nor a zip: give a folder or a zip of images."
+
+
+def _path_in_zip(info: zipfile.ZipInfo) -> str:
+    """The path with slashes; some programs write backslashes, and some write UTF-8 without saying so."""
+    name = info.filename
+    if not info.flag_bits & _UTF8:
+        with suppress(ValueError):  # of a name in the old encoding, as it claims
+            name = name.encode("cp437").decode()
+    return name.replace("\\", "/")

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from negreplay.data.images import Images, listed_images
-from negreplay.errors import UserError
+from negreplay.errors import NotThereError, UserError
 from negreplay.recipe import ImageRecipe
 
 CATEGORIES = (
@@ -62,10 +62,7 @@ def find_core50(place: Path) -> Path:
     for root in (place, place / "core50"):
         if (root / IMAGES).is_dir():
             return root
-    raise UserError(
-        f"there is no {IMAGES} in {place}: get CORe50 with `negreplay data core50 --root {place}`, "
-        "or say where it is with --data PATH."
-    )
+    raise NotThereError(f"there is no {IMAGES} in {place}: get CORe50 with `negreplay data core50 --root {place}`.")
 
 
 def session_images(root: Path, session: int) -> list[str]:

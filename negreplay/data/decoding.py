@@ -1,12 +1,10 @@
 """Decoding images of any kind: RGB, upright, fitted to the network."""
 
-import struct
-import zipfile
-import zlib
+from functools import cache
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from negreplay.data.containers import Files
 from negreplay.data.transforms import region, transformed
@@ -18,18 +16,32 @@ DECODER = 1
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    Image.DecompressionBombError,
-)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Formats of pixels. PostScript, of which Pillow makes pixels by running a program, is none of them."""
+    Image.init()
+    wanted = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "QOI")
+    return tuple(kind for kind in wanted if kind in Image.OPEN)
+
+
+def open_image(content: bytes) -> ImageFile.ImageFile:
+    """The image in a file, of which only the header is read yet; its first bytes tell its kind, and not its name.
+
+    Raises:
+        Exception: there is none, or it is damaged; Pillow does not limit what it raises then.
+    """
+    try:
+        return Image.open(BytesIO(content), formats=_formats())
+    except UnidentifiedImageError as error:
+        raise ValueError("it is empty" if not content else "its content is no image of a known kind") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, for a sentence."""
+    system = error.strerror if isinstance(error, OSError) else None
+    return system or str(error) or type(error).__name__
 
 
 def decode(files: Files, member: str, recipe: ImageRecipe, draw: int | None = None) -> Image.Image:
@@ -41,7 +53,7 @@ def decode(files: Files, member: str, recipe: ImageRecipe, draw: int | None = No
         UserError: the file is no image that can be decoded.
     """
     try:
-        with Image.open(BytesIO(files.read(member))) as image:
+        with open_image(files.read(member)) as image:
             full = image.size
             if image.getexif().get(_ORIENTATION) in _TURNED:
                 full = full[1], full[0]
@@ -52,9 +64,10 @@ def decode(files: Files, member: str, recipe: ImageRecipe, draw: int | None = No
                 image.draft(None, (image.width * wanted // least, image.height * wanted // least))
             ImageOps.exif_transpose(image, in_place=True)
             rgb = _to_rgb(image)
-    except _BROKEN as error:
-        reason = str(error) or type(error).__name__
-        raise UserError(f"{files.path / member} is no readable image ({reason}): replace or remove it.") from error
+    except Exception as error:  # Pillow and zipfile do not limit what a damaged file makes them raise
+        raise UserError(
+            f"{files.path / member} is no readable image ({reason_of(error)}): replace or remove it."
+        ) from error
     x, y = rgb.width / full[0], rgb.height / full[1]
     return transformed(rgb, (left * x, top * y, right * x, bottom * y), recipe, draw)
 

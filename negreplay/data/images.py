@@ -2,8 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -14,20 +13,21 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from negreplay.data.containers import Files, Folder, Member
+from negreplay.data.containers import Files, Folder, Member, member_of
 from negreplay.data.decoding import DECODER, decode
+from negreplay.data.screening import LeftOut
+from negreplay.data.threads import pool
 from negreplay.data.transforms import region, transformed, varied
 from negreplay.errors import UserError
 from negreplay.recipe import Augment, ImageRecipe
-
-_THREADS = min(os.cpu_count() or 1, 16)
 
 
 @dataclass(frozen=True)
 class Images:
     """One split of a folder or zip of images, a data set whose images are decoded, to RGB, as they are read.
 
-    Without a size in the recipe all must have `size`, width x height.
+    Without a size in the recipe all must have `size`, width x height. `left_out` names the files that lie beside these
+    images and are not used.
     """
 
     files: Files
@@ -39,6 +39,7 @@ class Images:
     recipe: ImageRecipe
     augmented: bool = False
     encoded: bool = False
+    left_out: tuple[LeftOut, ...] = ()
 
     def read(
         self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None
@@ -48,15 +49,12 @@ class Images:
         Raises:
             UserError: an image cannot be decoded, or its size differs from the others' and the recipe gives none.
         """
-        # Pillow decodes and resizes outside the interpreter's lock; on two cores processes were not clearly faster.
         width, height = self.size
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return _gathered(self._pixels, rows, draws, (height, width, 3), pool)
+        return _gathered(self._pixels, rows, draws, (height, width, 3), pool().map)
 
     def fitted(self, rows: Int[Tensor, " k"]) -> UInt8[np.ndarray, "k height width 3"]:
         """The pixels of these rows without a draw."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return np.stack(list(pool.map(self._pixels, rows.tolist(), repeat(None))))
+        return np.stack(list(pool().map(self._pixels, rows.tolist(), repeat(None))))
 
     def _pixels(self, row: int, draw: int | None) -> UInt8[np.ndarray, "height width 3"]:
         image = decode(self.files, self.paths[row], self.recipe, draw)
@@ -87,7 +85,7 @@ class Pixels:
         """The images of these rows, in [0, 1], channels last in memory."""
         size = self.recipe.size
         if size is not None:
-            return _gathered(self._pixels, rows, draws, (size, size, self.pixels.shape[-1]), None)
+            return _gathered(self._pixels, rows, draws, (size, size, self.pixels.shape[-1]), map)
         pixels = self.pixels[rows.numpy()]
         if draws is not None:
             pixels = varied(pixels, self.recipe, draws.tolist())
@@ -108,6 +106,7 @@ def images_of(
     recipe: ImageRecipe,
     training: bool,
     root: str = "",
+    left_out: Sequence[LeftOut] = (),
 ) -> Images:
     """The listed files and their classes as a data set, augmented if it is for training and the recipe says so.
 
@@ -118,6 +117,7 @@ def images_of(
         recipe: how the images are read.
         training: whether it is the training split.
         root: a folder around all of them, whose name does not matter.
+        left_out: files that are not used.
 
     Raises:
         UserError: the recipe gives no size and the first image cannot be decoded.
@@ -126,7 +126,8 @@ def images_of(
     size = (recipe.size, recipe.size) if recipe.size else decode(files, members[0].path, recipe).size
     labels = torch.tensor([c for _, c in listed], dtype=torch.long)
     paths, augmented = tuple(member.path for member in members), is_augmented(recipe, training)
-    return Images(files, paths, labels, names, _fingerprint(members, root, recipe), size, recipe, augmented)
+    fingerprint = _fingerprint(members, root, recipe)
+    return Images(files, paths, labels, names, fingerprint, size, recipe, augmented, left_out=tuple(left_out))
 
 
 def listed_images(
@@ -137,7 +138,7 @@ def listed_images(
     recipe: ImageRecipe,
     training: bool,
 ) -> Images:
-    """The images at these paths in a folder, which somebody else has listed and labelled.
+    """The images at these paths in a folder, of an official set; their sizes and times stand for their content.
 
     Raises:
         UserError: a file is missing, or the first image cannot be decoded.
@@ -145,10 +146,9 @@ def listed_images(
     listed = []
     for path, label in zip(paths, labels.tolist(), strict=True):
         try:
-            stat = (folder / path).stat()
+            listed.append((member_of(folder, path), label))
         except OSError as error:
             raise UserError(f"{folder / path} cannot be read ({error.strerror}): copy it again.") from error
-        listed.append((Member(path, stat.st_size, stat.st_mtime_ns), label))
     return images_of(Folder(folder), listed, names, recipe, training)
 
 
@@ -189,13 +189,12 @@ def _gathered(
     rows: Int[Tensor, " k"],
     draws: Int[Tensor, " k"] | None,
     shape: tuple[int, int, int],
-    pool: ThreadPoolExecutor | None,
+    each: Callable[..., Iterable[None]],
 ) -> Float[Tensor, "k channels height width"]:
     x = np.empty((len(rows), *shape), dtype=np.float32)
 
     def gather(place: int, row: int, draw: int | None) -> None:
         np.divide(pixels(row, draw), 255, out=x[place], dtype=np.float32)
 
-    each = map if pool is None else pool.map
     list(each(gather, range(len(rows)), rows.tolist(), repeat(None) if draws is None else draws.tolist()))
     return torch.from_numpy(x).movedim(-1, 1)

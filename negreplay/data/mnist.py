@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from negreplay.data.containers import read_file
 from negreplay.data.images import Pixels, pixels_of
-from negreplay.errors import UserError
+from negreplay.errors import NotThereError, UserError
 from negreplay.recipe import ImageRecipe
 
 _CLOTHES = (
@@ -24,7 +25,9 @@ _CLOTHES = (
 )
 _FOLDERS = {"mnist": ("mnist", "MNIST/raw"), "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw")}
 _NAMES = {"mnist": tuple("0123456789"), "fashion-mnist": _CLOTHES}
+_SIDE = 28
 _REMEDY = "get the file from its official address"
+_REMEDIES = "get its four files from their official address"
 
 
 def load_mnist(name: str, place: Path, recipe: ImageRecipe) -> tuple[Pixels, Pixels]:
@@ -41,8 +44,13 @@ def load_mnist(name: str, place: Path, recipe: ImageRecipe) -> tuple[Pixels, Pix
         if len(images) != len(labels) or labels.max(initial=0) > 9:
             raise UserError(
                 f"{folder} holds {len(images)} images and {len(labels)} labels of {prefix}, which do not belong "
-                "together: get its four files from their official address."
+                f"together: {_REMEDIES}."
             )
+        if images.shape[1:] != (_SIDE, _SIDE):
+            sides = " x ".join(map(str, images.shape[1:]))
+            raise UserError(f"{folder} holds images of {prefix} of {sides} pixels, not {_SIDE} x {_SIDE}: {_REMEDIES}.")
+        if not len(images):
+            raise UserError(f"{folder} holds no images of {prefix}: {_REMEDIES}.")
         return pixels_of(images[..., None], torch.from_numpy(labels).long(), _NAMES[name], recipe, training)
 
     return split("train", True), split("t10k", False)
@@ -55,7 +63,9 @@ def _folder(name: str, place: Path) -> Path:
     for option in options:
         if option.is_dir():
             return option
-    raise UserError(f"there is no folder {name} with its four idx files in {place}: say where it is with --data PATH.")
+    raise NotThereError(
+        f"there is no folder {name} in {place}: put its four idx files, as published, into {place / name}."
+    )
 
 
 def _idx(folder: Path, name: str, dimensions: int) -> UInt8[np.ndarray, "..."]:
@@ -64,10 +74,10 @@ def _idx(folder: Path, name: str, dimensions: int) -> UInt8[np.ndarray, "..."]:
     try:
         if packed.exists():
             path = packed
-            content = gzip.decompress(path.read_bytes())
+            content = gzip.decompress(read_file(path))
         else:
-            content = path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
+            content = read_file(path)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes((0, 0, 8, dimensions)):

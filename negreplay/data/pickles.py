@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from negreplay.data.containers import read_file
 from negreplay.errors import UserError
 
 # What a damaged pickle makes the standard library raise.
@@ -77,9 +78,11 @@ def load_plain(path: Path) -> object:
         UserError: the file is missing or damaged, or holds anything else, which could be code.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): get the file from its official address.") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error}): get the file from its official address."
+        ) from error
     return _load(_Plain(BytesIO(content)), path)
 
 

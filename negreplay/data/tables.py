@@ -1,15 +1,29 @@
 """Images from a table of paths: a CSV with the columns path, label and split."""
 
 import csv
+import os
+import unicodedata
+from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
-import torch
-
-from negreplay.data.images import Images, listed_images
+from negreplay.data.containers import Folder, Member, read_file
+from negreplay.data.images import Images, images_of
+from negreplay.data.screening import screen, some
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
 
 _COLUMNS = ("path", "label", "split")
+
+
+class _Row(NamedTuple):
+    """A line of the table; rows are in the order of their classes, then of their paths."""
+
+    label: str
+    path: str
+    split: str
+    line: int
 
 
 def load_table(table: Path, recipe: ImageRecipe) -> tuple[Images, Images]:
@@ -20,44 +34,60 @@ def load_table(table: Path, recipe: ImageRecipe) -> tuple[Images, Images]:
     the lines does not matter.
 
     Raises:
-        UserError: a column or an image is missing, a line is wrong, a class has no training or no test images, or the
-            first image cannot be decoded.
+        UserError: a column is missing, a line is wrong, an image stands in two lines, a class has no training or no
+            test images, or images are missing or cannot be read.
     """
-    splits = _rows(table)
-    in_train, in_test = ({label for label, _ in rows} for rows in splits.values())
-    names = tuple(sorted(in_train | in_test))
-    for name in names:
-        for there, split in ((in_train, "train"), (in_test, "test")):
-            if name not in there:
+    rows = sorted(_rows(table))
+    _check_once(table, rows)
+    there = {(row.label, row.split) for row in rows}
+    number = {name: c for c, name in enumerate(sorted({row.label for row in rows}))}
+    for name in number:
+        for split in ("train", "test"):
+            if (name, split) not in there:
                 raise UserError(f"{table}: class {name!r} has no images in split {split}: add some, or remove it.")
-    number = {name: c for c, name in enumerate(names)}
+    files = Folder(table.parent)
+    members, _ = screen(files, [Member(row.path, 0, "") for row in rows], all_images=True)
+    numbered = list(zip(rows, members, strict=True))
 
     def images(split: str) -> Images:
-        rows = sorted(splits[split])
-        labels = torch.tensor([number[label] for label, _ in rows])
-        return listed_images(table.parent, [path for _, path in rows], labels, names, recipe, split == "train")
+        listed = [(member, number[row.label]) for row, member in numbered if row.split == split]
+        return images_of(files, listed, tuple(number), recipe, split == "train")
 
     return images("train"), images("test")
 
 
-def _rows(table: Path) -> dict[str, list[tuple[str, str]]]:
-    """Label and path of each image, by split."""
-    splits: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
+def _rows(table: Path) -> Iterator[_Row]:
     try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(f"{table} has no column {missing[0]!r}: begin it with a line path,label,split.")
-            for row in reader:
-                path, label, split = (row[column] or "" for column in _COLUMNS)
-                if not path or not label or split not in splits:
-                    raise UserError(
-                        f"{table}, line {reader.line_num}: it needs a path, a label, and train or test as its split."
-                    )
-                splits[split].append((label, path))
+        reader = csv.DictReader(StringIO(read_file(table).decode("utf-8-sig"), newline=""), strict=True)
+        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise UserError(f"{table} has no column {missing[0]!r}: begin it with a line path,label,split.")
+        empty = True
+        for row in reader:
+            path, label, split = (row[column] or "" for column in _COLUMNS)
+            if not path or not label or split not in ("train", "test"):
+                raise UserError(
+                    f"{table}, line {reader.line_num}: it needs a path, a label, and train or test as its split."
+                )
+            yield _Row(unicodedata.normalize("NFC", label), path, split, reader.line_num)
+            empty = False
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{table} cannot be read ({error}): save it as a CSV in UTF-8.") from error
-    if not any(splits.values()):
+    if empty:
         raise UserError(f"{table} lists no images: add a line for each.")
-    return splits
+
+
+def _check_once(table: Path, rows: list[_Row]) -> None:
+    """An image in two lines is a mistake of the table: it would count twice, or contradict itself."""
+    by_image: dict[str, list[_Row]] = {}
+    for row in sorted(rows, key=lambda row: row.line):
+        by_image.setdefault(os.path.normpath(table.parent / row.path), []).append(row)
+    mistakes = []
+    for repeated in (of_image for of_image in by_image.values() if len(of_image) > 1):
+        lines = " and ".join(str(row.line) for row in repeated)
+        labels, splits = sorted({row.label for row in repeated}), {row.split for row in repeated}
+        labelled = f" as {' and '.join(labels)}" if len(labels) > 1 else ""
+        in_both = " as training and test image" if len(splits) > 1 else ""
+        mistakes.append(f"lines {lines} name {repeated[0].path}{labelled}{in_both}")
+    if mistakes:
+        raise UserError(f"{table}: {some(mistakes)}: give each image one line.")

@@ -46,7 +46,9 @@ def test_training_images_alone_are_varied(tmp_path: Path, name: str):
 
 
 def test_neither_archive_nor_folder(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no cifar-10-python\.tar\.gz and no cifar-10-batches-py in .*--data PATH"):
+    with pytest.raises(
+        UserError, match=r"no cifar-10-python\.tar\.gz and no cifar-10-batches-py in .*: put one of them there"
+    ):
         load_cifar("cifar10", tmp_path, ImageRecipe())
 
 

@@ -133,7 +133,7 @@ def test_what_is_missing_is_named_with_an_option_of_the_command(negreplay: Negre
     assert "there is no data/cifar50: get the official archive cifar-100-python.tar.gz" in sentence
     assert sentence.endswith("with --from PATH.")
     sentence = negreplay("data", "cifar50", "--from", "nowhere").sentence()
-    assert sentence.endswith("say where it is with --from PATH.")
+    assert sentence.endswith("in nowhere: put one of them there, as published.")
     assert "--from is of cifar50 only" in negreplay("data", "core50", "--from", "nowhere").sentence()
     assert not list(tmp_path.iterdir())
 
@@ -163,5 +163,5 @@ def test_the_whole_of_it_is_what_the_studies_were_measured_on(negreplay: Negrepl
 
 
 def test_choosing_needs_the_archive(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no cifar-100-python.tar.gz and no cifar-100-python in .* with --from PATH"):
+    with pytest.raises(UserError, match=r"no cifar-100-python.tar.gz and no cifar-100-python in .*: put one of them there"):
         choose(tmp_path)

@@ -239,7 +239,7 @@ def test_the_command_fails_in_one_sentence(negreplay: Negreplay, tree: Path):
 
 def test_a_study_of_core50_runs(negreplay: Negreplay, tree: Path, tmp_path: Path):
     unpacked(tree, files_of("ni", 4))
-    stream = StreamRecipe("core50", Scenario.NI, lists="ni", test_every=20, images=ImageRecipe(32))
+    stream = StreamRecipe("core50", Scenario.NI, lists="ni", test_every=6, images=ImageRecipe(32))
     study = replace(photographs("no-replay", stream=stream, evaluate_every=3), seeds=(4,))
     file = file_of(study, tmp_path)
     done = negreplay("run", file, "--data", tree.parent, "--out", tmp_path / "out", "--store", tmp_path, "--jobs", 1)

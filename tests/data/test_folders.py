@@ -219,7 +219,7 @@ def test_split_without_class_folders(tmp_path: Path):
 def test_empty_class_folder(tree: Path):
     (tree / "train" / "bird").mkdir()
     for path in (tree, zipped(tree)):
-        with pytest.raises(UserError, match="the folder train/bird holds no images: add some, or remove the folder"):
+        with pytest.raises(UserError, match="the folder train/bird holds no images: add some, or move the folder away"):
             load_images(path, ImageRecipe())
 
 

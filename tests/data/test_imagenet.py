@@ -47,7 +47,7 @@ def test_a_flat_validation_folder_is_refused_with_the_remedy(tmp_path: Path):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_imagenet_is_missing(tmp_path: Path, split: str):
     shutil.rmtree(write_imagenet(tmp_path) / split)
-    with pytest.raises(UserError, match=r"there is no imagenet with its folders train and val in .*--data PATH"):
+    with pytest.raises(UserError, match=r"there is no imagenet with its folders train and val in .*: put"):
         load_imagenet(tmp_path, AUTHORS)
 
 
@@ -70,7 +70,7 @@ def test_tiny_imagenet_from_its_folder_or_zip(tmp_path: Path, packed: bool):
 
 
 def test_tiny_imagenet_is_missing(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no tiny-imagenet-200 and no tiny-imagenet-200\.zip in .*--data PATH"):
+    with pytest.raises(UserError, match=r"no tiny-imagenet-200 and no tiny-imagenet-200\.zip in .*: put"):
         load_tiny_imagenet(tmp_path, ImageRecipe())
 
 

@@ -37,7 +37,7 @@ def test_reads_pixels_labels_and_names(tmp_path: Path, name: str, folder: str, p
 def test_the_folder_itself_may_be_given(tmp_path: Path):
     write_mnist(tmp_path / "mnist", TRAIN, TEST)
     assert load_mnist("mnist", tmp_path / "mnist", ImageRecipe())[0].labels.tolist() == TRAIN
-    with pytest.raises(UserError, match=r"there is no folder fashion-mnist with its four idx files in .*--data PATH"):
+    with pytest.raises(UserError, match=r"there is no folder fashion-mnist in .*: put its four idx files"):
         load_mnist("fashion-mnist", tmp_path / "mnist", ImageRecipe())
 
 

@@ -60,8 +60,19 @@ WRONG: list[tuple[list[str], str, str]] = [
     ([*LINES, "photos/a.png"], "path,label,split", "line 7: it needs a path, a label, and train or test"),
     ([*LINES, ",dog,train"], "path,label,split", "line 7: it needs a path, a label, and train or test"),
     ([*LINES, '"photos'], "path,label,split", r"cannot be read \(.*\): save it as a CSV in UTF-8"),
-    ([*LINES, "photos/a.png,eel,train"], "path,label,split", "class 'eel' has no images in split test: add some"),
-    ([*LINES, "photos/a.png,eel,test"], "path,label,split", "class 'eel' has no images in split train: add some"),
+    ([*LINES, "photos/g.png,eel,train"], "path,label,split", "class 'eel' has no images in split test: add some"),
+    ([*LINES, "photos/g.png,eel,test"], "path,label,split", "class 'eel' has no images in split train: add some"),
+    ([*LINES, "photos/a.png,dog,train"], "path,label,split", r"lines 2 and 7 name photos/a\.png: give each image one"),
+    (
+        [*LINES, "photos/../photos/a.png,eel,train"],
+        "path,label,split",
+        r"lines 2 and 7 name photos/a\.png as dog and eel:",
+    ),
+    (
+        [*LINES, "photos/b.png,cat,test", "photos/a.png,dog,train"],
+        "path,label,split",
+        r"lines 2 and 8 name photos/a\.png, lines 3 and 7 name photos/b\.png as training and test image: give",
+    ),
 ]
 
 
@@ -74,7 +85,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, lines: list[str], header: str, s
 def test_a_missing_image_is_named(tmp_path: Path):
     table = write(tmp_path, LINES)
     (tmp_path / "photos" / "b.png").unlink()
-    with pytest.raises(UserError, match=r"photos/b\.png cannot be read \(No such file or directory\): copy it again"):
+    with pytest.raises(UserError, match=r"photos/b\.png is no readable image \(No such file or directory\): replace"):
         load_table(table, ImageRecipe())
 
 

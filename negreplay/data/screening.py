@@ -1,0 +1,96 @@
+"""What is in a user's files: which of them are images, which are left out, and which are damaged.
+
+Every file is read once, so that its content, and not its name, size and time, stands for it in the fingerprint.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from negreplay.data.containers import Files, Member
+from negreplay.data.decoding import open_image, reason_of
+from negreplay.data.threads import pool
+from negreplay.errors import UserError
+
+SUFFIXES = (
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".avif", ".avifs", ".tif"),
+    *(".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".qoi"),
+)
+"""How the names of images end, in small letters: a file with such a name that is no image is damaged."""
+
+_FOREIGN = (
+    *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".pdf", ".tga", ".ico", ".exr", ".hdr", ".dcm"),
+    *(".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".mp4", ".mov", ".avi", ".webm"),
+)
+_SHOWN = 5
+_AT_ONCE = 64
+
+
+class LeftOut(NamedTuple):
+    """A file or folder that is not used, by its path in the data, and why."""
+
+    path: str
+    reason: str
+
+
+class _Looked(NamedTuple):
+    """What came of looking at a file: its stamp where it is an image, or else why not."""
+
+    stamp: str
+    reason: str
+    damaged: bool
+
+
+def screen(files: Files, members: Sequence[Member], all_images: bool = False) -> tuple[list[Member], list[LeftOut]]:
+    """The images among some files, stamped by their content, and the other files.
+
+    Args:
+        files: where they are.
+        members: the files, in the order of the result.
+        all_images: whether every file must be an image, whatever its name.
+
+    Raises:
+        UserError: files cannot be read, or are no images though their names say so: all of them at once.
+    """
+    parts = [members[start : start + _AT_ONCE] for start in range(0, len(members), _AT_ONCE)]
+    looked = chain.from_iterable(pool().map(lambda part: [_look(files, of.path, all_images) for of in part], parts))
+    pairs = list(zip(members, looked, strict=True))
+    damaged = [(files.path / member.path, of.reason) for member, of in pairs if of.damaged]
+    if len(damaged) == 1:
+        path, reason = damaged[0]
+        raise UserError(f"{path} is no readable image ({reason}): replace or convert it, or leave it out.")
+    if damaged:
+        raise UserError(
+            f"{len(damaged)} files are no readable images, {some(f'{path} ({why})' for path, why in damaged)}: "
+            "replace or convert them, or leave them out."
+        )
+    images = [member._replace(stamp=of.stamp) for member, of in pairs if of.stamp]
+    return images, [LeftOut(member.path, of.reason) for member, of in pairs if not of.stamp]
+
+
+def some(names: Iterable[str]) -> str:
+    """The first five names, and how many more there are."""
+    listed = list(names)
+    more = len(listed) - _SHOWN
+    return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _look(files: Files, path: str, must_be_image: bool) -> _Looked:
+    suffix = PurePosixPath(path).suffix.lower()
+    try:
+        content = files.read(path)
+    except Exception as error:  # a damaged zip raises whatever its kind of compression does
+        return _Looked("", reason_of(error), damaged=True)
+    try:
+        open_image(content).close()
+    except Exception as error:  # as Pillow does of damaged images
+        if suffix in _FOREIGN:
+            reason = f"{suffix[1:].upper()} files are not read: convert it to JPEG"
+        elif must_be_image or suffix in SUFFIXES:
+            reason = reason_of(error)
+        else:
+            reason = "it is no image"
+        return _Looked("", reason, must_be_image or suffix in SUFFIXES)
+    return _Looked(hashlib.blake2b(content, digest_size=16).hexdigest(), "", damaged=False)
