@@ -8,12 +8,13 @@ from threading import Thread
 
 
 class Site:
-    """Files by name; `cuts` are the numbers of bytes after which the next answers end."""
+    """Files by name; `cuts` are the numbers of bytes after which the next answers end; `length` is a false one."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []
         self.ranges = self.lengths = True
+        self.length: str | None = None
         self.requests: list[tuple[str, str | None]] = []
         self.address = ""
 
@@ -39,7 +40,7 @@ def serve() -> Iterator[Site]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             if site.lengths:
-                self.send_header("Content-Length", str(len(content) - start))
+                self.send_header("Content-Length", site.length or str(len(content) - start))
             self.end_headers()
             sent = site.cuts.pop(0) if site.cuts else len(content)
             self.wfile.write(content[start : start + sent])

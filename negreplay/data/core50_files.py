@@ -81,13 +81,13 @@ def verify(root: Path) -> Iterator[Advance]:
     """
     expected = frames()
     for session in SESSIONS:
-        found = dict.fromkeys(expected[session], 0)
+        counts = dict.fromkeys(expected[session], 0)
         for path in session_images(root, session):
-            found[path.split("/")[2]] += 1
+            counts[path.split("/")[2]] += 1
         for name, count in expected[session].items():
-            if found[name] != count:
+            if counts[name] != count:
                 raise UserError(
-                    f"{root / IMAGES}/s{session}/{name} holds {found[name]} images and CORe50 has {count} there: "
+                    f"{root / IMAGES}/s{session}/{name} holds {counts[name]} images and CORe50 has {count} there: "
                     f"copy it again, or move {IMAGES} away and run the same command again."
                 )
     done, splits = 0, load_core50(root, ImageRecipe(), categories=False)
@@ -119,10 +119,10 @@ def describe(root: Path) -> str:
         f"{test:,} to test.",
         "nc: all runs, which follow a rule.",
     ]
-    found = runs_found(root)
+    runs_of = runs_found(root)
     for lists in FOLDERS:
-        runs = "all runs" if found[lists] == list(RUNS) else f"runs {', '.join(map(str, found[lists]))}"
-        lines.append(f"{lists}: {runs}." if found[lists] else f"{lists}: no lists.")
-    if any(found[lists] != list(RUNS) for lists in FOLDERS):
+        runs = "all runs" if runs_of[lists] == list(RUNS) else f"runs {', '.join(map(str, runs_of[lists]))}"
+        lines.append(f"{lists}: {runs}." if runs_of[lists] else f"{lists}: no lists.")
+    if any(runs_of[lists] != list(RUNS) for lists in FOLDERS):
         lines.append(f"More lists: put {' or '.join(archive.url for archive in LIST_ARCHIVES)} into {root}.")
     return "\n".join(lines)

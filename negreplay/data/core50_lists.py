@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from negreplay.data.containers import read_file
 from negreplay.data.pickles import load_plain
 from negreplay.errors import UserError
 
@@ -32,7 +33,17 @@ FOLDERS = {
 PICKLES = ("paths.pkl", "LUP.pkl", "labels.pkl")
 
 _ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tgz")
-_BROKEN = (OSError, EOFError, ValueError, zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error)
+_BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    LookupError,
+    RuntimeError,
+)
 _LINE = re.compile(r"(s\d+/o(\d+)/C_\d\d_\d\d_\d{3}\.png) (\d+)")
 _TRAIN = re.compile(r"train_batch_(\d+)_filelist\.txt")
 
@@ -49,7 +60,7 @@ def read_lists(root: Path, lists: str, run: int) -> tuple[tuple[str, ...], ...]:
         UserError: the lists are not there, or not whole, or an image's label is not the number of its object less one.
     """
     place, texts = _list_files(root, lists, run)
-    numbered = {int(found[1]): name for name in texts if (found := _TRAIN.fullmatch(name))}
+    numbered = {int(match[1]): name for name in texts if (match := _TRAIN.fullmatch(name))}
     for number in range(EXPERIENCES[lists]):
         if number not in numbered:
             raise UserError(f"{place} lacks the list of experience {number} of {lists}, run {run}: get it again.")
@@ -75,25 +86,25 @@ def runs_found(root: Path) -> dict[str, list[int]]:
     }
     if all((root / name).is_file() for name in PICKLES):
         return {lists: list(RUNS) for lists in FOLDERS}
-    found: dict[str, set[int]] = {}
+    runs_of: dict[str, set[int]] = {}
     for lists in FOLDERS:
-        found[lists] = {int(folder.name[-1]) for folder in _folders(root, lists, "run[0-9]")}
+        runs_of[lists] = {int(folder.name[-1]) for folder in _folders(root, lists, "run[0-9]")}
     for archive in _archives(root):
         for lists, member in members.items():
-            found[lists] |= {int(run) for run, _ in _members(archive, member)}
-    return {lists: sorted(runs) for lists, runs in found.items()}
+            runs_of[lists] |= {int(run) for run, _ in _members(archive, member)}
+    return {lists: sorted(runs) for lists, runs in runs_of.items()}
 
 
 def _list_files(root: Path, lists: str, run: int) -> tuple[Path, dict[str, str]]:
-    found = list_files(root, lists, run)
-    if found is None and any((root / name).is_file() for name in PICKLES):
-        found = root / "LUP.pkl", _pickled(root, lists, run)
-    if found is None:
+    files = list_files(root, lists, run)
+    if files is None and any((root / name).is_file() for name in PICKLES):
+        files = root / "LUP.pkl", _pickled(root, lists, run)
+    if files is None:
         raise UserError(
             f"{root} holds no list of {lists} for run {run} (the run's seed): "
             f"get them with `negreplay data core50 --root {root}`."
         )
-    return found
+    return files
 
 
 def _folders(root: Path, lists: str, run: str) -> Iterator[Path]:
@@ -115,20 +126,20 @@ def _members(archive: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, str]
         if archive.suffix == ".zip":
             with zipfile.ZipFile(archive) as file:
                 for name in file.namelist():
-                    if found := wanted.search(name):
-                        yield found[1], file.read(name).decode()
+                    if match := wanted.search(name):
+                        yield match[1], file.read(name).decode()
             return
         with tarfile.open(archive) as file:
             for member in file:
-                if (found := wanted.search(member.name)) and (content := file.extractfile(member)):
-                    yield found[1], content.read().decode()
+                if (match := wanted.search(member.name)) and (content := file.extractfile(member)):
+                    yield match[1], content.read().decode()
     except _BROKEN as error:
-        raise UserError(f"{archive} cannot be read ({error}): get it again, or remove it.") from error
+        raise UserError(f"{archive} cannot be read ({error}): get it again, or move it away.") from error
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return read_file(path).decode()
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): get it again.") from error
 
@@ -156,11 +167,11 @@ def _images(place: Path, name: str, text: str) -> tuple[str, ...]:
     """The images that a list file names; CRLF ends lines too."""
     images = []
     for number, line in enumerate(text.splitlines(), start=1):
-        found = _LINE.fullmatch(line)
-        if not found or int(found[2]) - 1 != int(found[3]):
+        match = _LINE.fullmatch(line)
+        if not match or int(match[2]) - 1 != int(match[3]):
             raise UserError(
                 f"{place}: line {number} of {name}, {line!r}, is no image with the number of its object less one: "
                 "get the list again."
             )
-        images.append(found[1])
+        images.append(match[1])
     return tuple(images)

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import lzma
 import shutil
 import urllib.error
 import urllib.request
@@ -85,8 +86,8 @@ def _attempt(url: str, part: Path) -> Iterator[Advance]:
     with response:
         if response.status != _PARTIAL_CONTENT:
             start = 0
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        length = response.headers.get("Content-Length") or ""
+        total = start + int(length) if length.isascii() and length.isdigit() else None
         _check_space(part.parent, (total or 0) - start, f"the rest of {url}")
         try:
             with part.open("ab" if start else "wb") as file:
@@ -155,7 +156,7 @@ def unpack(archive: Path, name: str, folder: Path) -> Generator[Advance, None, N
                 file.extract(info, unfinished)
                 yield Advance("unpack", done, len(members), "images")
         (unfinished / name).replace(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
         raise UserError(f"{archive} cannot be unpacked ({error}): remove it, and get it again.") from error
     except OSError as error:
         raise _disk(folder, error) from error

@@ -1,4 +1,5 @@
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,7 +77,25 @@ def test_a_damaged_archive_is_named(tmp_path: Path, name: str):
     )
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=rf"{re.escape(name)} cannot be read \(.*\): get it again, or remove it"):
+    with pytest.raises(UserError, match=rf"{re.escape(name)} cannot be read \(.*\): get it again, or move it away"):
+        read_lists(tmp_path, "ni", 0)
+
+
+def test_an_encrypted_zip_and_a_link_to_nothing_are_named(tmp_path: Path):
+    zipped(tmp_path, files_of("ni", 0), "a.zip")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    for header, flags in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        for at in (match.start() for match in re.finditer(re.escape(header), bytes(content))):
+            content[at + flags] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.zip cannot be read \(.*encrypted.*\): get it again"):
+        read_lists(tmp_path, "ni", 0)
+    (tmp_path / "a.zip").unlink()
+    link = tarfile.TarInfo("NI_inc/run0/train_batch_00_filelist.txt")
+    link.type, link.linkname = tarfile.SYMTYPE, "nowhere"
+    with tarfile.open(tmp_path / "b.tar.gz", "w:gz") as archive:
+        archive.addfile(link)
+    with pytest.raises(UserError, match=r"b\.tar\.gz cannot be read \(.*nowhere.*\): get it again"):
         read_lists(tmp_path, "ni", 0)
 
 

@@ -106,6 +106,12 @@ def test_a_server_that_does_not_tell_the_length(site: Site, tmp_path: Path):
     assert get(site, tmp_path) == CONTENT
 
 
+@pytest.mark.parametrize("length", ["abc", "\u00b2", "-5"])
+def test_a_length_that_is_no_number_is_none(site: Site, tmp_path: Path, length: str):
+    site.length = length
+    assert get(site, tmp_path) == CONTENT
+
+
 def test_all_of_it_is_there_already(site: Site, tmp_path: Path):
     part(tmp_path).write_bytes(CONTENT)
     assert get(site, tmp_path) == CONTENT

@@ -2,6 +2,7 @@ import os
 import pickle
 import shutil
 import signal
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from negreplay.data.folders import load_images
+from negreplay.data.threads import THREADS, pool
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
 
@@ -109,6 +111,21 @@ def test_zip_survives_pickling_and_forking(tree: Path):
         os._exit(0 if torch.equal(train.read(torch.arange(6)), expected) else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert torch.equal(train.read(torch.arange(6)), expected)
+
+
+def test_threads_are_made_once_for_each_process(tree: Path):
+    train, _ = load_images(tree, ImageRecipe())
+    train.read(torch.arange(6))
+    threads = threading.active_count()
+    for _ in range(5):
+        train.read(torch.arange(6))
+        train.fitted(torch.arange(6))
+    assert threading.active_count() <= max(threads, 1 + THREADS) and pool() is pool()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if train.read(torch.arange(6)).shape == (6, 3, 4, 4) else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_ignores_what_is_no_image(tree: Path):

@@ -1,4 +1,5 @@
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,34 @@ def test_wrong_annotations_are_named(tmp_path: Path, line: str):
     )
     with pytest.raises(UserError, match=sentence):
         load_tiny_imagenet(tmp_path, ImageRecipe())
+
+
+def test_annotations_in_a_damaged_zip_are_named(tmp_path: Path):
+    root = write_tiny_imagenet(tmp_path)
+    path, name = tmp_path / "packed" / "tiny-imagenet-200.zip", "val/val_annotations.txt"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for file in sorted(root.rglob("*.*")):
+            archive.write(file, file.relative_to(root))
+    content = bytearray(path.read_bytes())
+    start = content.index(name.encode()) + len(name)
+    content[start + 4 : start + 40] = bytes(36)
+    path.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"val_annotations\.txt cannot be read \(.*\): get it from its official address"
+    ):
+        load_tiny_imagenet(path.parent, ImageRecipe())
+
+
+def test_an_official_set_is_not_read_before_it_is_used(tmp_path: Path):
+    """Its sizes and times stand for its content, and files with other names are no images."""
+    root = write_imagenet(tmp_path)
+    (root / "train" / "n00" / "damaged.JPEG").write_bytes(b"no image")
+    (root / "train" / "n00" / "notes.txt").write_text("no image")
+    train, _ = load_imagenet(tmp_path, AUTHORS)
+    assert train.labels.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    (root / "train" / "n00" / "damaged.JPEG").write_bytes(b"no photo")
+    assert load_imagenet(tmp_path, AUTHORS)[0].fingerprint != train.fingerprint
 
 
 def test_incomplete_tiny_imagenet(tmp_path: Path):

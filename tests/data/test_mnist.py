@@ -1,4 +1,5 @@
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,22 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes, sentence: str):
     write_mnist(tmp_path / "mnist", TRAIN, TEST)
     (tmp_path / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(UserError, match=rf"train-images-idx3-ubyte\.gz {sentence}"):
+        load_mnist("mnist", tmp_path, ImageRecipe())
+
+
+@pytest.mark.parametrize(("shape", "sentence"), [((3, 20, 28), "of 20 x 28 pixels, not 28 x 28"), ((0, 28, 28), "")])
+def test_test_images_of_other_sides_or_none_are_refused(tmp_path: Path, shape: tuple[int, int, int], sentence: str):
+    write_mnist(tmp_path / "mnist", TRAIN, TEST[: shape[0]])
+    (tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(noise(*shape))))
+    with pytest.raises(UserError, match=rf"mnist holds (no )?images of t10k.*{sentence}: get its four files"):
+        load_mnist("mnist", tmp_path, ImageRecipe())
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path):
+    write_mnist(tmp_path / "mnist", TRAIN, TEST)
+    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+    os.mkfifo(tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz")
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte\.gz cannot be read \(it is no regular file\)"):
         load_mnist("mnist", tmp_path, ImageRecipe())
 
 

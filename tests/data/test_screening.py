@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
@@ -152,3 +154,21 @@ def test_the_overview_counts_and_names(pets: Path):
 def test_an_image_of_one_kind_with_the_name_of_another_is_read(pets: Path):
     Image.new("RGB", (4, 4), RED).save(pets / "train" / "cat" / "1.jpg", format="PNG")
     assert len(load_images(pets, RECIPE)[0].labels) == 3
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.qoi", "QOI"), ("a.tif", "TIFF"), ("a.webp", "WEBP"), ("a.gif", "GIF")])
+def test_damaged_pixels_are_a_sentence_whatever_the_kind(pets: Path, name: str, kind: str):
+    path = pets / "train" / "cat" / name
+    noise = Image.frombytes("RGB", (16, 16), Random(0).randbytes(768))
+    if kind == "QOI":
+        content = b"qoif" + bytes((0, 0, 0, 16, 0, 0, 0, 16, 3, 0)) + noise.tobytes()
+    else:
+        noise.save(path, format=kind)
+        content = path.read_bytes()
+    for length in range(14, len(content) - 1, max(len(content) // 40, 1)):
+        path.write_bytes(content[:length])
+        with suppress(UserError):  # anything else that is raised fails
+            load_images(pets, RECIPE)[0].read(torch.arange(3))
+    path.write_bytes(content[:20] if kind == "QOI" else content[: len(content) // 4])
+    with pytest.raises(UserError, match=rf"{name} is no readable image"):
+        load_images(pets, RECIPE)[0].read(torch.arange(3))
