@@ -120,7 +120,8 @@ def resume(folder: Path) -> Run:
     _check_device(run.places.device)
     if run.identity:
         try:
-            compare(folder, run.identity, run.study, run.places)
+            for sentence in compare(folder, run.identity, run.study, run.places):
+                _warn(sentence)
         except (AttributeError, KeyError, TypeError) as error:
             reason = f"its identity is damaged, {type(error).__name__}: {error}"
             raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error

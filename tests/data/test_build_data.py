@@ -33,7 +33,7 @@ def test_test_every_leaves_each_class_an_image_or_is_refused(tmp_path: Path):
         build_data(replace(PETS, test_every=7), tmp_path)
     assert set(build_data(replace(PETS, test_every=5), tmp_path)[1].labels.tolist()) == {0, 1, 2}
     with pytest.raises(UserError, match=r"leaves no test images of 2 classes, b, c: lower it, for example to 5\."):
-        build_data(replace(PETS, test_every=10**30), tmp_path)
+        build_data(replace(PETS, test_every=10**5), tmp_path)
 
 
 def test_a_class_without_test_images_is_refused_in_every_data_set(tmp_path: Path):
@@ -78,5 +78,5 @@ def test_one_class_and_a_huge_step(tmp_path: Path):
     save(plain(), tmp_path / "pets" / "train" / "a" / "0.png")
     for k in range(3):
         save(plain(), tmp_path / "pets" / "test" / "a" / f"{k}.png")
-    _, test = build_data(replace(PETS, test_every=10**30), tmp_path)
+    _, test = build_data(replace(PETS, test_every=10**5), tmp_path)
     assert test.labels.tolist() == [0] and np.asarray(test.read(torch.arange(1))).shape == (1, 3, 8, 8)

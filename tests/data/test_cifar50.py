@@ -163,5 +163,5 @@ def test_the_whole_of_it_is_what_the_studies_were_measured_on(negreplay: Negrepl
 
 
 def test_choosing_needs_the_archive(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no cifar-100-python.tar.gz and no cifar-100-python in .*: put one of them there"):
+    with pytest.raises(UserError, match=r"no cifar-100-python in .*: put one of them there"):
         choose(tmp_path)
