@@ -31,7 +31,8 @@ class Classifier(nn.Module):
         head: features to logits.
         blocked: whether the front never learns; see also `block_front`.
 
-    A blocked front takes no gradient and stays in evaluation mode, so that a latent is a constant of its image.
+    A blocked front takes no gradient, stays in evaluation mode and computes in float32 whatever the precision of
+    training, so that a latent is a constant of its image.
     """
 
     blocked: Tensor
@@ -55,14 +56,16 @@ class Classifier(nn.Module):
         return self
 
     def encode(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n *latent"]:
-        """The latents of images, wherever these are; with a blocked front they carry no gradient.
+        """The latents of images, wherever these are; those of a blocked front are float32 and carry no gradient.
 
         What is `encoded` already, as all that comes from a store, is only brought to where the classifier is.
         """
         inputs = inputs.to(self.blocked.device)
         if encoded:
             return inputs
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.blocked):
+        if not self.blocked:
+            return self.front(_channels_last(inputs))
+        with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
             return self.front(_channels_last(inputs))
 
     def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
