@@ -176,6 +176,18 @@ def test_a_front_can_learn_and_be_blocked_later():
     assert not any(module.training for module in net.front.modules())
 
 
+def test_a_blocked_front_encodes_in_float32_whatever_the_precision():
+    """And a front that learns has the precision of training."""
+    net, images = classifier(blocked=False), torch.rand(6, 1, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert net.encode(images).dtype == torch.bfloat16
+        net.block_front()
+        within, batch = net.encode(images), net.latents(minibatch(images, encoded=False))
+        assert net.decide(within).dtype == torch.bfloat16
+    assert within.dtype == torch.float32
+    assert torch.equal(within, net.encode(images)) and torch.equal(batch, within)
+
+
 def test_the_block_survives_a_checkpoint():
     net = classifier(blocked=False)
     net.block_front()
