@@ -6,7 +6,8 @@ latents; the front computes them from images, the back makes features of them, a
 
 import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -151,7 +152,8 @@ class _Tracer(fx.Tracer):
 def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn.Module, nn.Module]:
     """Divides a network after its layer named `at`; both halves share the network's parameters and their names.
 
-    Only the `forward`s of modules that contain the layer are traced, as they run in the network's present mode.
+    Only the `forward`s of modules that contain the layer are traced, once in training mode and once in evaluation mode,
+    and each half does in each mode what the network does.
 
     Args:
         backbone: any network that torch.fx can trace down to the layer.
@@ -168,7 +170,31 @@ def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn
     if at == INPUT:
         return nn.Identity(), backbone
     layer = _find(backbone, at)
-    nodes = _trace(backbone, layer, at, example)
+    graphs = []
+    for training in (True, False):
+        with _mode(backbone, training):
+            graphs.append(_divide(_trace(backbone, layer, at, example), backbone, layer, at))
+    front, back = (_half(backbone, *both) for both in zip(*graphs, strict=True))
+    if not set(front.parameters()).isdisjoint(back.parameters()):
+        raise UserError(f"layers before and after {at!r} share parameters: cut where all their uses are on one side.")
+    return front, back
+
+
+@contextmanager
+def _mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Puts all modules within in one mode, and each of them back in its own afterwards."""
+    before = {each: each.training for each in module.modules()}
+    try:
+        for each in before:
+            each.training = training
+        yield
+    finally:
+        for each, mode in before.items():
+            each.training = mode
+
+
+def _divide(nodes: list[fx.Node], backbone: nn.Module, layer: nn.Module, at: str) -> tuple[fx.Graph, fx.Graph]:
+    """The graph up to and including the layer, and the graph of what follows it."""
     uses = [i for i, n in enumerate(nodes) if n.op == "call_module" and backbone.get_submodule(str(n.target)) is layer]
     if len(uses) != 1:
         raise UserError(f"layer {at!r} is used {len(uses)} times: cut after a layer that is used once.")
@@ -179,10 +205,46 @@ def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn
     # A parameter that `forward` itself names is no value computed before the cut: either half may read it.
     constants = [node for node in before if node.op == "get_attr"]
     _copy([*constants, *after], back, {here: back.placeholder("latents")}, at)
-    halves = fx.GraphModule(backbone, front), fx.GraphModule(backbone, back)
-    if not set(halves[0].parameters()).isdisjoint(halves[1].parameters()):
-        raise UserError(f"layers before and after {at!r} share parameters: cut where all their uses are on one side.")
-    return halves
+    return front, back
+
+
+def _half(backbone: nn.Module, training: fx.Graph, evaluation: fx.Graph) -> nn.Module:
+    """What a half of the network does in each mode, as one module."""
+    both = fx.GraphModule(backbone, training), fx.GraphModule(backbone, evaluation)
+    return both[0] if both[0].code == both[1].code else Half(backbone, *both)
+
+
+class Half(nn.Module):
+    """A half of a network whose `forward` depends on the mode.
+
+    Its layers, parameters and buffers are those of the network, under their names there.
+
+    Args:
+        backbone: the network.
+        training: what the half does in training.
+        evaluation: what it does in evaluation.
+    """
+
+    def __init__(self, backbone: nn.Module, training: fx.GraphModule, evaluation: fx.GraphModule) -> None:
+        super().__init__()
+        self.codes = training.code, evaluation.code
+        # Plain functions that read the layers of the module that they are given, so copies may share them.
+        self.forwards = type(training).forward, type(evaluation).forward
+        used = fx.Graph()
+        for node in (*training.graph.nodes, *evaluation.graph.nodes):
+            if node.op in ("call_module", "get_attr"):
+                used.create_node(node.op, node.target)
+        owner = fx.GraphModule(backbone, used)
+        self._modules, self._parameters, self._buffers = owner._modules, owner._parameters, owner._buffers
+        self.training = backbone.training
+
+    def forward(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *result"]:
+        training, evaluation = self.forwards
+        return training(self, x) if self.training else evaluation(self, x)
+
+    def extra_repr(self) -> str:
+        """Shows what each mode does, which the module's `fingerprint` must see."""
+        return "in training: {}\nin evaluation: {}".format(*self.codes)
 
 
 def _find(backbone: nn.Module, at: str) -> nn.Module:
