@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 
 from negreplay.errors import UserError
 from negreplay.nets.heads import Head
+from negreplay.nets.layers import allow_single_values
 from negreplay.patterns import Batch
 
 INPUT = "input"
@@ -41,6 +42,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.front, self.back, self.head = front, back, head
         self.register_buffer("blocked", torch.tensor(blocked))
+        allow_single_values(self)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.register_load_state_dict_post_hook(_settle)
         _settle(self)

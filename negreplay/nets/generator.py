@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from negreplay.errors import UserError
+from negreplay.nets.layers import allow_single_values
 
 
 class Reconstruction(NamedTuple):
@@ -62,6 +63,7 @@ class Generator(nn.Module):
         if not signed:
             output.append(_Rectify())
         self.decoder = _Decoder(hidden, output, classes, width, silent)
+        allow_single_values(self)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(
@@ -110,12 +112,10 @@ def generator_loss(
 
 
 class _BatchNorm(nn.BatchNorm2d):
-    """Batch norm of vectors or maps, for which a minibatch of one is no mistake: it is normalised as in evaluation."""
+    """Batch norm of vectors or maps."""
 
-    def forward(self, input: Float[Tensor, "n c *place"]) -> Float[Tensor, "n c *place"]:  # noqa: A002
-        training = self.training and len(input) > 1
-        statistics = self.running_mean, self.running_var
-        return F.batch_norm(input, *statistics, self.weight, self.bias, training, eps=self.eps)
+    def _check_input_dim(self, input: Float[Tensor, "n c *place"]) -> None:  # noqa: A002
+        pass
 
 
 class _Rectify(nn.Module):

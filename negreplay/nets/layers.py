@@ -1,6 +1,7 @@
 """Layers that several networks share."""
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -46,3 +47,24 @@ class GlobalMean(nn.Module):
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c"]:
         return x.permute(0, 2, 3, 1).flatten(1, 2).mean(dim=1)
+
+
+def allow_single_values(network: nn.Module) -> None:
+    """Lets every batch norm of a network train on a minibatch with a single value per channel, in place.
+
+    A single value has no variance, so torch refuses it in training. Here it is normalised with the running statistics,
+    as in evaluation, and does not move them. All else in the layer stays in training.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.forward = partial(_batch_norm, layer)
+
+
+def _batch_norm(layer: nn.Module, input: Float[Tensor, "n c *place"]) -> Float[Tensor, "n c *place"]:  # noqa: A002
+    """The layer's own `forward`, in evaluation mode where there is a single value per channel."""
+    training = layer.training
+    layer.training = training and input.numel() > input.shape[1]
+    try:
+        return type(layer).forward(layer, input)
+    finally:
+        layer.training = training

@@ -188,6 +188,16 @@ def test_a_blocked_front_encodes_in_float32_whatever_the_precision():
     assert torch.equal(within, net.encode(images)) and torch.equal(batch, within)
 
 
+def test_one_image_with_maps_of_a_single_value_is_learned():
+    torch.manual_seed(0)
+    net = Classifier(*cut(MobileNetV1(width=0.1), "conv3_1/dw"), PlainHead(102, 3, Mode.NEGATIVE), blocked=True).train()
+    net(minibatch(torch.rand(2, 3, 64, 64), encoded=False))
+    before = statistics(net.back, "conv6/sep.bn").clone()
+    net(minibatch(torch.rand(1, 3, 32, 32), encoded=False)).square().sum().backward()
+    assert torch.equal(statistics(net.back, "conv6/sep.bn"), before) and before.any()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.back.parameters())
+
+
 def test_the_block_survives_a_checkpoint():
     net = classifier(blocked=False)
     net.block_front()
