@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""The one exception that a user's mistake raises, and what the end of a process raises."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -9,6 +9,10 @@ class UserError(Exception):
 
     The command line prints the sentence and exits with code 2; anything else that is raised is our own mistake.
     """
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end (SIGTERM); it ends as with Ctrl-C, but for its exit code."""
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

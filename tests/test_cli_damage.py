@@ -34,7 +34,7 @@ def test_a_damaged_checkpoint_is_refused(negreplay: Negreplay, name: str):
     for content in (b"", checkpoint.read_bytes()[:-1], b"something else"):
         checkpoint.write_bytes(content)
         sentence = negreplay(name, "out").sentence()
-        assert str(checkpoint) in sentence and "remove it to start this arm anew." in sentence
+        assert str(checkpoint) in sentence and "move it away to start this arm anew." in sentence
     assert Path("out/results.csv").read_text() == table
 
 
