@@ -4,16 +4,17 @@
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
+from negreplay.checkpoint import Position, load_checkpoint, read_rows_of, save_checkpoint, table_of
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.recipe import Front
 from negreplay.results.metrics import Row
+from negreplay.results.table import GrowingTable
 
 
 def learn_cell(cell: Cell) -> Iterator[Event]:
@@ -22,8 +23,11 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
     stream, learner, rng = build_cell(cell)
     constant = _constant(learner)
     position = load_checkpoint(cell.checkpoint, learner, rng, constant)
+    if position.learned == len(stream):
+        return
     stream = yield from over_latents(cell, stream, learner)
-    clock = Clock()
+    table = GrowingTable(table_of(cell.checkpoint), read_rows_of(cell.checkpoint))
+    rows, clock = position.rows, Clock(position.seconds)
     _forget_peak()
     for index in range(position.learned, len(stream)):
         experience = stream[index]
@@ -36,7 +40,9 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
             accuracies = evaluate(learner, stream, index)
             clock.add("evaluation")
             row = _row(cell, index, len(stream), accuracies, clock, learner)
-        position = Position(index + 1, position.rows if row is None else (*position.rows, row))
+            table.add(row)
+            rows += 1
+        position = Position(index + 1, len(stream), rows, clock.seconds)
         save_checkpoint(cell.checkpoint, learner, rng, position, constant)
         yield Event(recipe.name, cell.seed, index, len(stream), None, row)
 
@@ -59,10 +65,10 @@ def _row(cell: Cell, index: int, experiences: int, accuracies: Accuracies, clock
 
 
 class Clock:
-    """Seconds spent in each part of the work since the last evaluation."""
+    """Seconds spent in each part of the work since the last evaluation, some of them maybe before a run was resumed."""
 
-    def __init__(self) -> None:
-        self.seconds = {"classifier": 0.0, "generator": 0.0, "evaluation": 0.0}
+    def __init__(self, before: Mapping[str, float]) -> None:
+        self.seconds = {"classifier": 0.0, "generator": 0.0, "evaluation": 0.0} | dict(before)
         self.last = time.perf_counter()
 
     def add(self, part: str) -> None:

@@ -1,12 +1,15 @@
 """Saving and loading a learner at the end of an experience.
 
 A checkpoint is one safetensors file: the learner's `state_dict`, the state of the random generator, and as metadata the
-number of experiences learned and the results so far. Reading it executes nothing.
+position. Beside it is the table of the rows so far, to which a line is added before a checkpoint that counts it: what a
+kill leaves below the rows that are counted does not count. So saving costs the same after any number of experiences.
+Reading executes nothing.
 """
 
 import json
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -17,16 +20,22 @@ from torch import nn
 from negreplay.errors import UserError
 from negreplay.files import write_whole
 from negreplay.results.metrics import Row
+from negreplay.results.table import read_rows
 
 RANDOM_STATE = "random_state"
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far a run has come: experiences learned, and a row for each that was evaluated."""
+    """How far an arm with a seed has come: experiences learned, of how many, and how many rows were written.
 
-    learned: int
-    rows: tuple[Row, ...]
+    `seconds` are those spent since the last row, by part of the work.
+    """
+
+    learned: int = 0
+    experiences: int = 0
+    rows: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def save_checkpoint(
@@ -35,25 +44,53 @@ def save_checkpoint(
     """Writes the checkpoint in one piece; `constant` names the state that is rebuilt from the recipe and left out."""
     state = {k: v.detach().cpu().contiguous() for k, v in learner.state_dict().items() if k not in constant}
     state[RANDOM_STATE] = rng.get_state()
-    rows = json.dumps([asdict(row) for row in position.rows])
-    write_whole(path, save(state, {"learned": str(position.learned), "rows": rows}))
+    metadata = {name: json.dumps(value) for name, value in vars(position).items()}
+    write_whole(path, save(state, metadata))
 
 
 def read_position(path: Path) -> Position:
-    """How far the run behind this file has come; nothing learned where there is no file.
+    """How far the arm behind this file has come; nothing learned where there is no file.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or an earlier version has written it.
     """
     if not path.exists():
-        return Position(0, ())
+        return Position()
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
-        rows = [Row(**row) for row in json.loads(metadata["rows"])]
-        return Position(int(metadata["learned"]), tuple(rows))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        if metadata["rows"].startswith("["):
+            raise UserError(
+                f"the checkpoint {path} is of version 0.1: finish the run with that version, "
+                "or run the study anew in another folder."
+            )
+        learned, experiences, rows = (int(metadata[name]) for name in ("learned", "experiences", "rows"))
+        seconds = {part: float(value) for part, value in json.loads(metadata["seconds"]).items()}
+        if not 0 <= rows <= learned <= experiences or not all(0 <= value < math.inf for value in seconds.values()):
+            raise ValueError(f"{rows} rows of {learned} of {experiences} experiences, and seconds {seconds}")
+        return Position(learned, experiences, rows, seconds)
+    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+def table_of(checkpoint: Path) -> Path:
+    """The file of the rows that belong to a checkpoint."""
+    return checkpoint.with_suffix(".csv")
+
+
+def read_rows_of(checkpoint: Path) -> list[Row]:
+    """The rows that a checkpoint counts.
+
+    Raises:
+        UserError: the checkpoint or its table is damaged, or the table is missing.
+    """
+    count, table = read_position(checkpoint).rows, table_of(checkpoint)
+    if count and not table.exists():
+        raise UserError(
+            f"{table} is missing, which holds the results of the checkpoint {checkpoint}: "
+            "put it back, or run the study in another folder."
+        )
+    return read_rows(table, count) if count else []
 
 
 def load_checkpoint(path: Path, learner: nn.Module, rng: torch.Generator, constant: Collection[str]) -> Position:

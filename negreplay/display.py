@@ -22,10 +22,10 @@ from rich.table import Column
 from negreplay.data.download import Advance
 from negreplay.prepare import Event
 from negreplay.recipe import Study
-from negreplay.results.metrics import summarise
+from negreplay.results.metrics import Row, summarise
 from negreplay.results.table import terminal_table
 from negreplay.results.text import printable
-from negreplay.run import Run, learn, progress_of, report, rows_of
+from negreplay.run import Run, learn, progress_of, report
 
 SILENCE = 30.0
 """Seconds without a line after which a pipe gets one, although nothing is finished."""
@@ -67,20 +67,20 @@ def learn_and_report(run: Run, shipped: Sequence[Study], console: Console) -> No
         console: where it is shown.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed while it learned; its text says how to go on.
+        KeyboardInterrupt: Ctrl-C was pressed while it learned, or, if it is a `Terminated`, the system ended it; its
+            text says how to go on.
     """
     try:
         with closing(learn(run)) as events:
             show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.") from None
-    report(run, shipped)
-    conclude(run, console)
+    except KeyboardInterrupt as stop:
+        raise type(stop)(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.") from None
+    conclude(run, report(run, shipped), console)
 
 
-def conclude(run: Run, console: Console) -> None:
+def conclude(run: Run, rows: Sequence[Row], console: Console) -> None:
     """Prints the table of what a run has reached, and where its report is."""
-    console.print(terminal_table(summarise(rows_of(run.folder, run.study), run.study), run.study))
+    console.print(terminal_table(summarise(rows, run.study), run.study))
     Lines(console, time.monotonic).line(f"report: {run.folder / 'report.html'}")
 
 

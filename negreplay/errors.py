@@ -1,4 +1,4 @@
-"""The one exception that a user's mistake raises."""
+"""The one exception that a user's mistake raises, and what the end of a process raises."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -13,6 +13,10 @@ class UserError(Exception):
 
 class NotThereError(UserError):
     """What a study names is not in the place where it was looked for; a command may say how to name another place."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end (SIGTERM); it ends as with Ctrl-C, but for its exit code."""
 
 
 def suggest(name: str, known: Sequence[str]) -> str:

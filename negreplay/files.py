@@ -29,12 +29,31 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())  # a file may otherwise take its name before the disk has its content
         unfinished.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be written ({error.strerror}): free some space, or choose a folder that can be written."
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def append(path: Path, content: bytes) -> None:
+    """Adds to the end of a file, which a kill may leave with a part of it.
+
+    Raises:
+        UserError: the disk is full, or the file cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{path} cannot be written ({error.strerror}): free some space, or choose a folder that can be written."
+    )
 
 
 def remove_unfinished(folder: Path) -> None:

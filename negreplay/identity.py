@@ -9,25 +9,27 @@ from negreplay.builders.study_files import dump_study
 from negreplay.data.data import Data
 from negreplay.errors import UserError
 from negreplay.files import find
-from negreplay.prepare import Places, open_data
+from negreplay.prepare import Places, images_of, open_data
 from negreplay.recipe import Study
 
 
 def identify(study: Study, places: Places) -> dict[str, Any]:
     """The checksum of the study, its data sets by name and split, and the checksums of its files of weights.
 
+    Arms share images. They are described once, and named by the first arm that has them.
+
     Raises:
         UserError: data or weights are missing.
     """
     data: dict[str, Any] = {}
     files: dict[str, str] = {}
-    for recipe in study.recipes:
+    for recipe in {images_of(recipe.arriving): recipe for recipe in reversed(study.recipes)}.values():
         for split, one in zip(("training", "test"), open_data(recipe.arriving, places.data), strict=True):
-            described = _describe(one)
-            data[f"{recipe.arriving.data}, {split} set, of arm {recipe.name}"] = described
+            data[f"{recipe.arriving.data}, {split} set, of arm {recipe.name}"] = _describe(one)
+    for recipe in study.recipes:
         if recipe.classifier.weights is not None:
             path = find(recipe.classifier.weights.file, places.weights, "weights")
-            files[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+            files[str(path)] = files.get(str(path)) or hashlib.sha256(path.read_bytes()).hexdigest()
     return {"study": hashlib.sha256(dump_study(study)).hexdigest(), "data": data, "weights": files}
 
 

@@ -90,7 +90,7 @@ def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
         classifier, stream = cell.recipe.classifier, cell.recipe.arriving
         pretrained = classifier.weights is not None or classifier.pretrained
         front = classifier, None if pretrained else cell.seed
-        key = front, stream.data, stream.images, stream.test_every
+        key = front, images_of(stream)
         if key not in prepared:
             prepared.add(key)
             yield from over_latents(cell, *build_cell(cell)[:2])
@@ -162,6 +162,11 @@ def over_latents(cell: Cell, stream: Stream, learner: Learner) -> Generator[Even
         assert latents is not None, "the store keeps what it has encoded"
         found.append(latents)
     return stream.over(*found)
+
+
+def images_of(recipe: StreamRecipe) -> tuple[object, ...]:
+    """The settings of a stream that decide which images are opened, whatever becomes of them."""
+    return recipe.data, recipe.images, recipe.categories, recipe.test_every
 
 
 @lru_cache(maxsize=2)

@@ -1,8 +1,9 @@
 """A study from its recipes to its report.
 
-`runs/<name>/` holds `study.json` (what is run), `run.json` (how and where), `checkpoints/` (one file an arm and seed),
-and what comes out: `results.csv`, `report.html`, curves as PNG. Everything but the checkpoints can be made again from
-them, and a run killed at any moment goes on from the last experience that each arm finished.
+`runs/<name>/` holds `study.json` (what is run), `run.json` (how and where), `checkpoints/` (the state of each arm and
+seed, and its rows), and what comes out: `results.csv`, to which rows are added as they come, `report.html`, curves as
+PNG. What comes out can be made again from the checkpoints, and a run killed at any moment goes on from the last
+experience that each arm finished.
 """
 
 import json
@@ -10,7 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from negreplay import __version__
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_position
+from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
@@ -31,8 +32,9 @@ from negreplay.processes import learn_in_processes
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
-from negreplay.results.table import write_rows
+from negreplay.results.table import GrowingTable, write_rows
 
+RESULTS = "results.csv"
 LOCK = "run.lock"
 """A file that the process has locked which writes in the folder of a run."""
 
@@ -159,9 +161,9 @@ def reopen(folder: Path) -> Run:
 
 
 def rows_of(folder: Path, study: Study) -> list[Row]:
-    """The rows of all arms and seeds so far, read from the checkpoints."""
+    """The rows of all arms and seeds so far, read from the tables beside the checkpoints."""
     cells = [(recipe.name, seed) for recipe in study.recipes for seed in study.seeds]
-    return [row for arm, seed in cells for row in read_position(checkpoint_of(folder, arm, seed)).rows]
+    return [row for arm, seed in cells for row in read_rows_of(checkpoint_of(folder, arm, seed))]
 
 
 def runs_in(folder: Path) -> list[tuple[Study, list[Row]]]:
@@ -177,7 +179,7 @@ def runs_in(folder: Path) -> list[tuple[Study, list[Row]]]:
 def progress_of(run: Run) -> float:
     """How much has been learned, in runs of one arm with one seed."""
     positions = [read_position(cell.checkpoint) for cell in run.cells()]
-    return sum((p.learned / p.rows[0].experiences for p in positions if p.rows), start=0.0)
+    return sum((p.learned / p.experiences for p in positions if p.learned), start=0.0)
 
 
 def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
@@ -188,16 +190,21 @@ def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
 def learn(run: Run) -> Generator[Event, None, None]:
     """Learns what is left of the run, event by event; closing it ends all its processes.
 
+    `results.csv` has every row when its event is given.
+
     Raises:
         UserError: another process is learning it already.
     """
     _check_device(run.places.device)
     with alone(run.folder / LOCK, _busy(run.folder)) as lock:
         _tidy(run.folder)  # after a kill
+        table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
         try:
             for event in _learn(run):
                 if event.step is None:
                     _check_place(run.folder, lock)
+                if event.row is not None:
+                    table.add(event.row)
                 yield event
             _check_place(run.folder, lock)
         finally:
@@ -228,10 +235,17 @@ def _tidy(folder: Path) -> None:
 def report(run: Run, shipped: Sequence[Study]) -> list[Row]:
     """Writes results.csv, report.html and the curves from what has been learned so far.
 
+    A process that learns the run meanwhile adds its rows to results.csv itself; then only the rest is written.
     `shipped` are the library's own studies: the page says what was changed in one of them.
     """
-    rows = rows_of(run.folder, run.study)
-    write_rows(run.folder / "results.csv", rows)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone(run.folder / LOCK, _busy(run.folder)))
+        except UserError:
+            rows = rows_of(run.folder, run.study)
+        else:
+            rows = rows_of(run.folder, run.study)
+            write_rows(run.folder / RESULTS, rows)
     write_report(run.folder, run.study, rows, run.machine, run.command, shipped)
     return rows
 

@@ -2,8 +2,10 @@
 
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,18 @@ from negreplay import prepare
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data
 from negreplay.cell import Clock, learn_cell
-from negreplay.checkpoint import read_position
+from negreplay.checkpoint import Position, read_position, read_rows_of, table_of
 from negreplay.data.data import example_of
 from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
-from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Recipe, Study
+from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Recipe, Scenario, Study
+from negreplay.results.table import read_rows
+from negreplay.run import learn, start
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
+PARTS = ("classifier", "generator", "evaluation")
 
 
 @pytest.fixture
@@ -48,7 +53,7 @@ def cells(
 def learned(cell: Cell) -> list[dict[str, object]]:
     """Every number that comes out, but those of the machine."""
     list(learn_cell(cell))
-    rows = [asdict(row) for row in read_position(cell.checkpoint).rows]
+    rows = [asdict(row) for row in read_rows_of(cell.checkpoint)]
     return [{name: value for name, value in row.items() if name not in MACHINE} for row in rows]
 
 
@@ -190,7 +195,7 @@ def test_an_experience_ends_with_an_event_that_has_a_row_where_it_was_due(tmp_pa
     assert [event.index for event in ends] == list(range(7))
     assert [event.index for event in ends if event.row] == [2, 5, 6], "every third, and the last"
     assert {event.experiences for event in ends} == {7}
-    assert [row.experience for row in read_position(cell.checkpoint).rows] == [2, 5, 6]
+    assert [row.experience for row in read_rows_of(cell.checkpoint)] == [2, 5, 6]
 
 
 def test_a_finished_cell_does_nothing(tmp_path: Path):
@@ -217,10 +222,81 @@ def test_a_look_ahead_names_the_arm_that_cannot_be_built(tmp_path: Path, monkeyp
 
 
 def test_the_clock_books_time_on_parts():
-    clock = Clock()
+    clock = Clock({})
     clock.add("classifier")
     clock.add("generator")
     clock.add("classifier")
     train, generator, evaluation = clock.take()
     assert train > 0 and generator > 0 and evaluation == 0
     assert clock.take() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_a_resumed_run_reports_the_seconds_of_all_experiences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+):
+    """Each look at the clock takes a second, so seconds count steps."""
+    study = digits("nr-gd", stream=replace(digits().recipes[0].arriving, classes=1), evaluate_every=3)
+    whole, cut = (cells(study, tmp_path, name, store=False)[0] for name in ("whole", "cut"))
+    monkeypatch.setattr(time, "perf_counter", count().__next__)
+    list(learn_cell(whole))
+    for event in learn_cell(cut):
+        if event.step is None and event.index == stop:
+            break
+    list(learn_cell(cut))
+    expected, resumed = (
+        [(row.train_seconds, row.generator_seconds, row.evaluate_seconds) for row in read_rows_of(cell.checkpoint)]
+        for cell in (whole, cut)
+    )
+    assert resumed == expected
+    (train, generator, evaluation), _, last = expected
+    assert train > last[0] > 0 and generator > last[1] > 0, "three experiences take longer than one"
+    assert evaluation == last[2] == 1
+
+
+@pytest.mark.parametrize("left", [1, 0.5])
+@pytest.mark.parametrize("learned_before", [0, 1])
+def test_a_row_that_no_checkpoint_counts_is_cut_off(tmp_path: Path, left: float, learned_before: int):
+    """A kill between a row and its checkpoint leaves a line too many, or half of one."""
+    (cell,) = cells(digits("no-replay"), tmp_path, "a", False)
+    expected = learned(cells(digits("no-replay"), tmp_path, "whole", False)[0])
+    before: dict[Path, bytes] = {}
+    for event in learn_cell(cell):
+        if event.step is None and event.index == learned_before:
+            break
+        if event.step is None:
+            before = {cell.checkpoint: cell.checkpoint.read_bytes()}
+    earlier = len(table_of(cell.checkpoint).read_bytes().splitlines(keepends=True)[-1])
+    cell.checkpoint.unlink()
+    for path, content in before.items():
+        path.write_bytes(content)
+    os.truncate(table_of(cell.checkpoint), table_of(cell.checkpoint).stat().st_size - int(earlier * (1 - left)))
+    assert read_position(cell.checkpoint).rows == len(read_rows_of(cell.checkpoint)) == learned_before
+    assert learned(cell) == expected
+    assert len(read_rows(table_of(cell.checkpoint))) == len(expected)
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads and writes")
+def test_what_is_read_and_written_after_an_experience_does_not_grow(tmp_path: Path):
+    """Not with the rows before: a row has about 200 bytes here, and numbers may differ by some digits."""
+    stream = replace(digits().recipes[0].arriving, scenario=Scenario.NI, parts=30, first_classes=1, classes=1)
+    run = start(tmp_path / "out", digits("no-replay", stream=stream), Places(tmp_path, tmp_path, None), 1, "x")
+    (cell,) = run.cells()
+    checkpoints: list[int] = []
+    moved: list[tuple[int, int]] = []
+    for event in learn(run):
+        if event.step is None:
+            checkpoints.append(cell.checkpoint.stat().st_size)
+            moved.append(io_bytes())
+    read, written = ([after[way] - before[way] for before, after in pairwise(moved)] for way in (0, 1))
+    row = len(table_of(cell.checkpoint).read_bytes().splitlines()[-1])
+    assert len(checkpoints) == 30 and read_position(cell.checkpoint) == Position(30, 30, 30, dict.fromkeys(PARTS, 0.0))
+    assert abs(checkpoints[29] - checkpoints[2]) <= 8
+    assert abs(written[28] - written[1]) < row / 2 and written[28] > checkpoints[29]
+    assert abs(read[28] - read[1]) < row / 2
+
+
+def io_bytes() -> tuple[int, int]:
+    """Bytes that this process has read and written so far, through the system."""
+    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(lines["rchar"]), int(lines["wchar"])

@@ -12,7 +12,7 @@ from tiny import MACHINE, photographs, tree
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_position
+from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.data import example_of
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import Augment, ClassifierRecipe, Front, ImageRecipe, Recipe
@@ -35,7 +35,7 @@ def cell(recipe: Recipe, place: Path, checkpoint: Path) -> Cell:
 
 def rows(run: Cell) -> list[dict[str, object]]:
     """Every number that came out, but those of the machine."""
-    found = [asdict(row) for row in read_position(run.checkpoint).rows]
+    found = [asdict(row) for row in read_rows_of(run.checkpoint)]
     return [{name: value for name, value in row.items() if name not in MACHINE} for row in found]
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from pathlib import Path
 
@@ -8,9 +9,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from negreplay.checkpoint import RANDOM_STATE, Position, load_checkpoint, read_position, save_checkpoint
+from negreplay.checkpoint import (
+    RANDOM_STATE,
+    Position,
+    load_checkpoint,
+    read_position,
+    read_rows_of,
+    save_checkpoint,
+    table_of,
+)
 from negreplay.errors import UserError
 from negreplay.results.metrics import Row
+from negreplay.results.table import GrowingTable
 
 
 def row(experience: int) -> Row:
@@ -45,7 +55,7 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-POSITION = Position(2, (row(0), row(1)))
+POSITION = Position(2, 5, 2, {"classifier": 0.1, "generator": 1 / 3})
 
 
 @pytest.fixture
@@ -75,7 +85,7 @@ def test_the_position_can_be_read_alone(saved):
 
 
 def test_an_evaluation_may_be_missing(tmp_path):
-    position = Position(7, ())
+    position = Position(7, 9)
     save_checkpoint(tmp_path / "x", learner(), seeded(0), position, ())
     assert load_checkpoint(tmp_path / "x", learner(), seeded(0), ()) == position
 
@@ -83,8 +93,8 @@ def test_an_evaluation_may_be_missing(tmp_path):
 def test_without_a_file_nothing_is_learned_and_nothing_changed(tmp_path):
     module, rng = learner(1), seeded(4)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    assert read_position(tmp_path / "none") == Position(0, ())
-    assert load_checkpoint(tmp_path / "none", module, rng, ()) == Position(0, ())
+    assert read_position(tmp_path / "none") == Position()
+    assert load_checkpoint(tmp_path / "none", module, rng, ()) == Position()
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert torch.equal(rng.get_state(), seeded(4).get_state())
 
@@ -101,11 +111,15 @@ def test_constant_state_is_left_out_and_keeps_its_present_value(tmp_path):
     assert fresh.get_buffer("learned").item() == 1
 
 
+METADATA_OF_TWO = {"learned": "2", "experiences": "5", "rows": "2", "seconds": "{}"}
 METADATA = {
-    "rows no JSON": {"learned": "2", "rows": "[{"},
-    "rows of something else": {"learned": "2", "rows": json.dumps([{"arm": "nr-gd", "per_class": []}])},
-    "rows no list": {"learned": "2", "rows": "3"},
-    "no number learned": {"learned": "two", "rows": "[]"},
+    "no number learned": METADATA_OF_TWO | {"learned": "two"},
+    "more rows than experiences": METADATA_OF_TWO | {"rows": "3"},
+    "more learned than there is": METADATA_OF_TWO | {"experiences": "1"},
+    "experiences missing": {"learned": "2", "rows": "2", "seconds": "{}"},
+    "seconds no JSON": METADATA_OF_TWO | {"seconds": "{"},
+    "seconds no table": METADATA_OF_TWO | {"seconds": "[1]"},
+    "seconds no numbers": METADATA_OF_TWO | {"seconds": '{"classifier": NaN}'},
     "no metadata": None,
 }
 DAMAGES = (*METADATA, "cut short", "cut in its header", "empty", "something else")
@@ -136,6 +150,40 @@ def test_a_damaged_file_is_named_with_the_remedy(saved, how):
         load_checkpoint(saved, learner(), seeded(0), ())
 
 
+@pytest.mark.parametrize("rows", ["[]", '[{"arm": "nr-gd"}]'])
+def test_a_checkpoint_of_version_01_is_refused(saved, rows):
+    save_file(load_file(saved), saved, {"learned": "2", "rows": rows})
+    sentence = (
+        rf"^the checkpoint {re.escape(str(saved))} is of version 0\.1: finish the run with that version, "
+        r"or run the study anew in another folder\.$"
+    )
+    for read in (read_position, read_rows_of, lambda path: load_checkpoint(path, learner(), seeded(0), ())):
+        with pytest.raises(UserError, match=sentence):
+            read(saved)
+
+
+def test_the_rows_that_a_checkpoint_counts_are_read(saved):
+    table = GrowingTable(table_of(saved), [])
+    for experience in range(3):
+        table.add(row(experience))
+        with table.path.open("a") as file:
+            file.write("nr-gd,3,")
+        if experience:
+            assert read_rows_of(saved) == [row(0), row(1)]
+        os.truncate(table.path, table.path.stat().st_size - len("nr-gd,3,"))
+
+
+def test_a_table_that_is_missing_or_too_short_is_named(saved):
+    path = table_of(saved)
+    with pytest.raises(
+        UserError, match=rf"^{re.escape(str(path))} is missing, which holds .*{saved.name}: put it back"
+    ):
+        read_rows_of(saved)
+    GrowingTable(path, [row(0)])
+    with pytest.raises(UserError, match=rf"^{re.escape(str(path))}, line 2: there should be 2 rows, and there are 1; "):
+        read_rows_of(saved)
+
+
 def extended() -> nn.Module:
     module = learner()
     module.register_buffer("more", torch.zeros(1))
@@ -162,7 +210,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(saved, other, constant):
 
 
 def test_a_later_checkpoint_replaces_the_earlier(saved):
-    later = Position(3, (*POSITION.rows, row(2)))
+    later = Position(3, 5, 3, {})
     save_checkpoint(saved, learner(5), seeded(0), later, ())
     fresh = learner()
     assert load_checkpoint(saved, fresh, seeded(0), ()) == later

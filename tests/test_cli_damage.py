@@ -8,6 +8,8 @@ from tiny import Negreplay, digits, numbers, photographs, refused, run, small_di
 from tiny import unfinished as unfinished_in
 
 from negreplay.errors import UserError
+from negreplay.results.table import read_rows
+from negreplay.run import rows_of
 
 
 def test_a_damaged_run_is_refused(negreplay: Negreplay):
@@ -51,7 +53,6 @@ def test_a_folder_that_cannot_be_written_leaves_no_run(negreplay: Negreplay, mon
     def write(path: Path, content: bytes) -> None:
         if path.name == "study.json":
             raise UserError("no space.")
-        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
 
     monkeypatch.setattr(runs, "write_whole", write)
@@ -76,7 +77,8 @@ def test_a_disk_that_is_full_at_a_checkpoint(negreplay: Negreplay):
         ballast = fill(disk, left=one * 3 // 2 + 40_000)
         failed = run(negreplay, study, out=str(disk / "out"))
         assert "cannot be written (No space left on device): free some space" in failed.sentence()
-        assert not unfinished_in(disk) and not (disk / "out" / "results.csv").exists()
+        rows = read_rows(disk / "out" / "results.csv")
+        assert rows and rows == rows_of(disk / "out", study) and not unfinished_in(disk)
         assert "report.html cannot be written (No space" in negreplay("report", disk / "out").sentence()
         ballast.unlink()
         assert negreplay("resume", disk / "out").code == 0

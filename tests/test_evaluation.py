@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from negreplay import evaluation
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_position
+from negreplay.checkpoint import read_rows_of
 from negreplay.data.data import Tensors
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.learners.learner import Learner
@@ -101,7 +101,7 @@ def test_a_run_of_new_classes_has_task_aware_accuracy_and_keeps_it_in_its_checkp
     (recipe,) = digits("no-replay").recipes
     run = Cell(recipe, 0, tmp_path / "c.safetensors", Places(tmp_path, tmp_path, None))
     rows = [event.row for event in learn_cell(run) if event.row]
-    assert tuple(rows) == read_position(run.checkpoint).rows and len(rows) == 3
+    assert rows == read_rows_of(run.checkpoint) and len(rows) == 3
     assert rows[0].task_aware == rows[0].growing
     assert all(row.task_aware is not None and row.growing <= row.task_aware <= 1 for row in rows)
     assert rows[-1].task_aware != rows[-1].growing

@@ -3,7 +3,7 @@
 import pytest
 
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_position
+from negreplay.checkpoint import read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.studies import STUDIES
 
@@ -22,7 +22,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     for recipe in study.recipes:
         cell = Cell(recipe, 0, folder / recipe.name, Places(folder, folder, None))
         list(learn_cell(cell))
-        found[recipe.name] = read_position(cell.checkpoint).rows[-1].whole
+        found[recipe.name] = read_rows_of(cell.checkpoint)[-1].whole
     return found
 
 

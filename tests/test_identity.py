@@ -9,8 +9,13 @@ from pathlib import Path
 import pytest
 from tiny import Negreplay, command, digits, environment, file_of, numbers, photographs, pretrained, run, tree
 
+from negreplay import prepare
+from negreplay.builders.streams import build_data
+from negreplay.data.data import Data
 from negreplay.errors import UserError
+from negreplay.identity import identify
 from negreplay.prepare import Places
+from negreplay.recipe import ImageRecipe, StreamRecipe
 from negreplay.run import learn, resume, start
 
 
@@ -91,6 +96,29 @@ def test_of_two_starts_at_once_one_runs(tmp_path: Path):
         assert sorted(process.returncode for process in both) == [0, 2], errors
         assert any(w in "".join(errors) for w in ("holds a run already", "is being learned by another process"))
         shutil.rmtree(tmp_path / "out")
+
+
+def test_images_that_arms_share_are_described_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Three settings of one folder among six arms, in turn, which a cache of two would open six times."""
+    tree(tmp_path)
+    study = photographs()
+    sides = (32, 48, 64)
+    recipes = tuple(
+        replace(recipe, stream=replace(recipe.arriving, images=ImageRecipe(sides[i % 3])))
+        for i, recipe in enumerate(study.recipes)
+    )
+    opened: list[int | None] = []
+
+    def build(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
+        opened.append(recipe.images.size)
+        return build_data(recipe, place)
+
+    monkeypatch.setattr(prepare, "build_data", build)
+    prepare.open_data.cache_clear()
+    data = identify(replace(study, recipes=recipes), Places(tmp_path, tmp_path, None))["data"]
+    assert sorted(filter(None, opened)) == [32, 48, 64]
+    named = {f"pets, {split} set, of arm {recipe.name}" for recipe in recipes[:3] for split in ("training", "test")}
+    assert data.keys() == named
 
 
 def test_jobs_never_change_a_bit(negreplay: Negreplay):

@@ -16,7 +16,8 @@ from tiny import Negreplay, command, digits, environment, file_of, numbers, spaw
 from negreplay.checkpoint import read_position
 from negreplay.errors import UserError
 from negreplay.prepare import Places
-from negreplay.run import learn, progress_of, reopen, report, start
+from negreplay.results.table import read_rows
+from negreplay.run import learn, progress_of, reopen, report, rows_of, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these signals are POSIX's")
 
@@ -100,7 +101,14 @@ def test_a_killed_run_resumes_to_the_bit(negreplay: Negreplay, whole: Path, arm:
     with started("run", file_of(STUDY, Path()), "--out", "out", "--jobs", 1) as process:
         wait_for(lambda: read_position(checkpoint).learned >= learned, process)
         process.kill()
-    assert process.returncode == -signal.SIGKILL and not Path("out/results.csv").exists()
+    assert process.returncode == -signal.SIGKILL
+    results = Path("out/results.csv")
+    lines = results.read_bytes().splitlines(keepends=True) if results.exists() else []
+    if lines and not lines[-1].endswith(b"\n"):
+        results.write_bytes(b"".join(lines[:-1]))
+    so_far, counted = read_rows(results) if lines else [], rows_of(Path("out"), STUDY)
+    assert so_far == counted[: len(so_far)] and len(counted) - len(so_far) <= 1
+    assert len(counted) == learned + 3 * (arm == "nr-gd") or read_position(checkpoint).learned > learned
     written = progress_of(reopen(Path("out")))
     assert 0 < written < 2
     assert negreplay("resume", "out").code == 0
@@ -138,7 +146,8 @@ def test_a_run_killed_in_the_midst_of_a_checkpoint_resumes_to_the_bit(negreplay:
     (left,) = unfinished(Path("out"))
     part = Path("out/checkpoints", left).stat().st_size
     assert part == large // 2 if moment == "writing" else part > small
-    assert {path.name for path in Path("out/checkpoints").iterdir()} == {"no-replay-0.safetensors", left}
+    names = {"no-replay-0.safetensors", "no-replay-0.csv", "nr-gd-0.csv", left}
+    assert {path.name for path in Path("out/checkpoints").iterdir()} == names
     assert negreplay("resume", "out").code == 0
     assert numbers(Path("out")) == numbers(whole)
     assert not unfinished(Path("out"))
@@ -156,14 +165,16 @@ def test_several_processes_killed_with_the_first_one_resume_to_the_bit(whole: Pa
     assert numbers(out) == numbers(whole) and (out / "report.html").exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 @pytest.mark.parametrize("jobs", [1, MANY], ids=["1", "many"])
-def test_ctrl_c_ends_it_with_a_hint(tmp_path: Path, jobs: int):
+def test_a_signal_ends_it_with_a_hint(tmp_path: Path, jobs: int, number: signal.Signals):
+    """A terminal sends Ctrl-C to all processes; whoever terminates a program knows its first one."""
     out = tmp_path / "out"
     with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", jobs) as process:
         wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
-        os.killpg(process.pid, signal.SIGINT)
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, err = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert err == f"stopped; `negreplay resume {out}` goes on.\n"
         assert not survivors(process.pid)
     assert not unfinished(out) and 0 < progress_of(reopen(out)) < 2
@@ -207,6 +218,41 @@ def test_closing_what_learns_stops_it_between_two_steps(tmp_path: Path):
     assert not (tmp_path / "out" / "checkpoints").exists()
 
 
+def test_results_have_each_row_when_it_comes(tmp_path: Path):
+    run = start(tmp_path / "out", digits("no-replay", "nr-od"), places(tmp_path), 1, "negreplay run")
+    results, rows = tmp_path / "out/results.csv", []
+    for event in learn(run):
+        if event.row is not None:
+            rows.append(event.row)
+        assert (read_rows(results) if rows else []) == rows
+    assert len(rows) == 6
+
+
+def test_results_are_right_from_the_start_of_a_resumed_run(tmp_path: Path):
+    run = start(tmp_path / "out", digits("no-replay"), places(tmp_path), 1, "negreplay run")
+    results = tmp_path / "out/results.csv"
+    events = learn(run)
+    first = next(event.row for event in events if event.row)
+    events.close()
+    results.write_bytes(results.read_bytes() + b"no-replay,0,")  # as a kill may leave it
+    events = learn(run)
+    next(events)
+    assert read_rows(results) == [first]
+    assert len([event.row for event in events if event.row]) == 2
+    assert len(read_rows(results)) == 3
+
+
+def test_a_report_leaves_results_to_the_process_that_learns(tmp_path: Path):
+    run = start(tmp_path / "out", digits("no-replay"), places(tmp_path), 1, "negreplay run")
+    events = learn(run)
+    next(event for event in events if event.row)
+    (tmp_path / "out/results.csv").write_text("x")
+    assert len(report(run, ())) == 1 and (tmp_path / "out/results.csv").read_text() == "x"
+    events.close()
+    report(run, ())
+    assert len(read_rows(tmp_path / "out/results.csv")) == 1
+
+
 def test_a_run_reopens_as_it_was_started(tmp_path: Path):
     run = start(tmp_path / "out", STUDY, places(tmp_path), 1, "negreplay run")
     assert reopen(tmp_path / "out") == run
@@ -217,7 +263,7 @@ def test_a_run_learns_one_cell_for_each_seed_and_arm(tmp_path: Path):
     list(learn(run))
     assert progress_of(run) == len(run.cells()) == 2
     assert {cell.checkpoint.name for cell in run.cells()} == {
-        path.name for path in (tmp_path / "out" / "checkpoints").iterdir()
+        path.name for path in (tmp_path / "out" / "checkpoints").glob("*.safetensors")
     }
 
 

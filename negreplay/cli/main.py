@@ -4,8 +4,10 @@ What only some commands need, torch above all, is imported inside them, so that 
 """
 
 import os
+import signal
 import sys
 from errno import EDQUOT, EFBIG, ENOSPC
+from typing import NoReturn
 
 import tyro
 from rich.console import Console
@@ -13,7 +15,7 @@ from rich.console import Console
 from negreplay import __version__
 from negreplay.cli.data import DataCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
-from negreplay.errors import UserError
+from negreplay.errors import Terminated, UserError
 
 COMMANDS = {
     "run": RunCommand,
@@ -30,6 +32,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"negreplay {__version__}")
         return
+    signal.signal(signal.SIGTERM, _terminated)
     console = Console()
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="negreplay", description=__doc__)(console)
@@ -45,7 +48,12 @@ def main() -> None:
         _fail(f"{file} cannot be read or written ({error.strerror}): check its path, its permissions and the space.")
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(143 if isinstance(stop, Terminated) else 130)
+
+
+def _terminated(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` and others ask twice; the first time is enough
+    raise Terminated
 
 
 def _fail(sentence: str) -> None:

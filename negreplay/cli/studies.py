@@ -162,7 +162,7 @@ class ReportCommand:
         if self.json:
             print(json.dumps(to_json(run.study, rows), indent=2))
         else:
-            conclude(run, console)
+            conclude(run, rows, console)
 
     def _exhibit(self, exhibit: "Exhibit", console: Console) -> None:
         from negreplay.results.paper import collect, to_json

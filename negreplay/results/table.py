@@ -8,8 +8,9 @@ import csv
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from negreplay.errors import UserError
-from negreplay.files import write_whole
+from negreplay.files import append, write_whole
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row, Spread, Summary, class_names
 from negreplay.results.text import printable
@@ -47,14 +48,42 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_whole(path, "".join((header(names), *(line(row, names) for row in rows))).encode())
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read a file of rows.
+class GrowingTable:
+    """A file of rows to which a line is added for each new one, so that a late row costs no more than an early one.
+
+    Only a row with a class that has no column yet, as the first row has, writes the file anew.
+    """
+
+    def __init__(self, path: Path, rows: Sequence[Row]) -> None:
+        """The file has these rows, whatever it had before; if there are none, the first row makes the file."""
+        self.path, self.names = path, class_names(rows)
+        if rows:
+            write_rows(path, rows)
+        else:
+            path.unlink(missing_ok=True)
+
+    def add(self, row: Row) -> None:
+        """Adds a row. Its classes are named as they are in the file, which may have been read from there."""
+        row = replace(row, per_class={printable(name): share for name, share in row.per_class.items()})
+        there = self.path.exists()
+        if there and row.per_class.keys() <= set(self.names):
+            append(self.path, line(row, self.names).encode())
+        else:
+            rows = [*(read_rows(self.path) if there else []), row]
+            write_rows(self.path, rows)
+            self.names = class_names(rows)
+
+
+def read_rows(path: Path, count: int | None = None) -> list[Row]:
+    """Read a file of rows, or its first `count` rows, whatever stands below them.
 
     Raises:
-        UserError: if the file is missing or malformed; the sentence names the line.
+        UserError: if the file is missing or malformed, or has fewer rows; the sentence names the line.
     """
     try:
-        reader = csv.reader(StringIO(path.read_bytes().decode(), newline=""))
+        content = path.read_bytes()
+        whole = content if count is None else content[: content.rfind(b"\n") + 1]  # the last line may be half a line
+        reader = csv.reader(StringIO(whole.decode(), newline=""))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read ({error}): restore it, or run the study again.") from error
     rows: dict[tuple[str, int, int], Row] = {}
@@ -62,10 +91,12 @@ def read_rows(path: Path) -> list[Row]:
         columns = next(reader, [])
         if tuple(columns[: len(FIELDS)]) != FIELDS or not all(c.startswith(CLASS) for c in columns[len(FIELDS) :]):
             raise ValueError(f"the columns should be {','.join(FIELDS)}, then `{CLASS}NAME` for each class")
-        for cells in reader:
+        for cells in islice(reader, count):
             row = _row(columns, cells)
             if rows.setdefault((row.arm, row.seed, row.experience), row) is not row:
                 raise ValueError("its arm, seed and experience stand on an earlier line too")
+        if count is not None and len(rows) < count:
+            raise ValueError(f"there should be {count} rows, and there are {len(rows)}")
     except (ValueError, csv.Error) as error:
         fault = f"{path}, line {max(1, reader.line_num)}: {error}"
         raise UserError(f"{fault}; restore the file, or run the study again.") from error

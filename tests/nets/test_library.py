@@ -14,7 +14,7 @@ from torch import nn
 from negreplay.builders.learners import build_learner
 from negreplay.builders.nets import build_backbone
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_position
+from negreplay.checkpoint import read_rows_of
 from negreplay.data.data import example_of
 from negreplay.data.folders import load_images
 from negreplay.errors import UserError
@@ -223,7 +223,7 @@ def test_a_stream_is_learned_and_the_store_changes_nothing(side, net, arm, tmp_p
         cell = Cell(arms(side, net)[arm], 0, tmp_path / f"{store is None}", Places(tmp_path, tmp_path, store))
         events = list(learn_cell(cell))
         losses = [event.step.loss for event in events if event.step is not None and event.step.part != "encoding"]
-        rows = read_position(cell.checkpoint).rows
+        rows = read_rows_of(cell.checkpoint)
         assert len(rows) == 3
         finals.append((losses, [row.whole for row in rows]))
     assert finals[0] == finals[1]
