@@ -13,7 +13,6 @@ from torch import Tensor
 from negreplay.learners.learner import Learner, Parts
 from negreplay.optimize import Step
 from negreplay.recipe import NearestMeanRecipe
-from negreplay.replay.exemplars import AT_ONCE
 from negreplay.streams.stream import Experience
 
 
@@ -30,18 +29,18 @@ class NearestMean(Learner[NearestMeanRecipe]):
         self.register_buffer("counts", torch.zeros(len(rows), dtype=torch.long, device=rows.device))
 
     def learn(self, experience: Experience) -> Iterator[Step]:
-        memory, done = self.begin(experience), 0
-        for patterns in experience.batches(AT_ONCE):
-            labels = patterns.y.to(self.device.name)
-            self.total.index_add_(0, labels, self.features(patterns.x, experience.data.encoded).double())
+        memory = self.begin(experience)
+        for features, labels, step in self.sweep(experience):
+            self.total.index_add_(0, labels, features)
             self.counts += torch.bincount(labels, minlength=len(self.counts))
-            done += len(labels)
-            yield Step("classifier", done, len(experience.data), 0.0)
+            yield step
         yield from self.end(experience, memory)
 
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         """Minus the squared distance to the mean of each class."""
         means = self.total / self.counts.clamp(min=1).unsqueeze(1)
-        scores = -torch.cdist(self.features(inputs, encoded).double(), means).square()
+        # Distances are computed from squares, which lose the differences of features far from zero.
+        centre = self.total.sum(dim=0) / self.counts.sum().clamp(min=1)
+        scores = -torch.cdist(self.features(inputs, encoded).double() - centre, means - centre).square()
         return scores.masked_fill(~self.classifier.head.seen, -torch.inf).float()
