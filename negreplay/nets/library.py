@@ -3,6 +3,8 @@
 It is an optional dependency (`pip install 'negreplay[vision]'`), imported only where it is used.
 """
 
+import re
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -29,7 +31,7 @@ def library_net(name: str, mean: Colour = IMAGENET_MEAN, std: Colour = IMAGENET_
 
 
 def pretrained_net(name: str) -> nn.Module:
-    """The same with the weights that timm offers for it, and the mean and standard deviation that belong to them.
+    """The network of that name with the weights that timm offers for it, and their mean and standard deviation.
 
     The name may say which weights, as in `resnet18.a1_in1k`. They are downloaded once and kept where timm keeps them.
 
@@ -60,17 +62,30 @@ def classifiers(net: nn.Module) -> tuple[str, ...]:
 def _create(name: str, pretrained: bool) -> nn.Module:
     timm = _timm()
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0]}*")[:3]
+        close = _similar(name.split(".")[0], timm.list_models())
         remedy = f"did you mean timm/{' or timm/'.join(close)}?" if close else "timm.list_models() gives their names."
         raise UserError(f"classifier.backbone is 'timm/{name}', which timm does not have: {remedy}")
     if pretrained and not timm.models.get_pretrained_cfg(name).has_weights:
         raise UserError(f"timm has no weights for timm/{name}: set classifier.pretrained to false.")
     net = timm.create_model(name, pretrained=pretrained, num_classes=0)
     for module in net.modules():
-        # Whoever cuts a network before an activation would find the latents of a memory overwritten.
+        # In a network that is cut before it, an activation in place would overwrite the latents of a memory.
         if "inplace" in vars(module):
             module.inplace = False
     return net
+
+
+def _similar(name: str, known: list[str]) -> list[str]:
+    """Names up to three of the known ones: those that contain the name, or else those that are spelled like it."""
+    containing = [other for other in known if name in other]
+    if containing:
+        return containing[:3]
+    plain = {_without_separators(other): other for other in known}
+    return [plain[close] for close in get_close_matches(_without_separators(name), plain, n=3, cutoff=0.75)]
+
+
+def _without_separators(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _normalised(net: nn.Module, mean: Colour, std: Colour) -> nn.Module:
@@ -95,7 +110,7 @@ def _timm() -> ModuleType:
 
 
 _DECLARED: list[torch.library.Library] = []
-"""Declarations end with their owner."""
+"""The owners of declarations, which end with them."""
 
 
 def _prepare_torchvision() -> None:

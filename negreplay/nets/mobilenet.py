@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from negreplay.errors import UserError
 from negreplay.nets.layers import IMAGENET_MEAN, IMAGENET_STD, GlobalMean, Normalise, layer
-from negreplay.nets.weights import read_weights
+from negreplay.nets.weights import copy_tensor, read_weights
 
 # Name, channels out and stride of each depthwise-separable pair, at width 1.
 PAIRS = (
@@ -42,7 +42,7 @@ class StridedDepthwise(nn.Conv2d):
 
 
 class MobileNetV1(nn.Sequential):
-    """MobileNetV1 without its ImageNet classifier: RGB images in [0, 1] to `features` numbers, 1024 at width 1.
+    """MobileNetV1 without its ImageNet classifier: RGB images in [0, 1] to features, 1024 at width 1.
 
     Its layers are `normalise`, `conv1`, `conv2_1/dw`, `conv2_1/sep`, ..., `conv6/dw`, `conv6/sep` and `pool`.
 
@@ -66,20 +66,19 @@ class MobileNetV1(nn.Sequential):
     ) -> None:
         super().__init__()
 
-        def add(name: str, outputs: int, kernel: int, stride: int, groups: int = 1) -> None:
+        def add(name: str, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> int:
             pad = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 and padding == "right-bottom" else None
             around = 0 if pad else kernel // 2
             kind = StridedDepthwise if stride == 2 and groups > 1 else nn.Conv2d
-            conv = kind(self.features, outputs, kernel, stride, around, groups=groups, bias=False)
+            conv = kind(inputs, outputs, kernel, stride, around, groups=groups, bias=False)
             self.add_module(name, layer(conv, activation, eps, pad))
-            self.features = outputs
+            return outputs
 
-        self.features = 3
         self.add_module("normalise", Normalise(mean, std))
-        add("conv1", int(32 * width), 3, 2)
-        for name, channels, stride in PAIRS:
-            add(f"{name}/dw", self.features, 3, stride, groups=self.features)
-            add(f"{name}/sep", int(channels * width), 1, 1)
+        channels = add("conv1", 3, int(32 * width), 3, 2)
+        for name, outputs, stride in PAIRS:
+            channels = add(f"{name}/dw", channels, channels, 3, stride, groups=channels)
+            channels = add(f"{name}/sep", channels, int(outputs * width), 1, 1)
         self.add_module("pool", GlobalMean())
 
 
@@ -90,9 +89,10 @@ def load_weights(net: MobileNetV1, path: Path) -> None:
     0 (`conv1`) to 26 (`conv6/sep`), in any floating-point type. Others, such as an ImageNet classifier, are ignored.
 
     Raises:
-        UserError: the file is missing or no safetensors file, lacks a key, or belongs to another width.
+        UserError: the file is refused by `read_weights`, lacks a key, holds no floating-point numbers under one, or
+            belongs to another width.
     """
-    found = read_weights(path)
+    tensors = read_weights(path)
     names = [name for name, _ in net.named_children() if name.startswith("conv")]
     state = net.state_dict()
     for key in state:
@@ -100,9 +100,9 @@ def load_weights(net: MobileNetV1, path: Path) -> None:
         if name not in names or tensor == "bn.num_batches_tracked":
             continue
         theirs = f"features.{names.index(name)}.{tensor}"
-        if theirs not in found:
+        if theirs not in tensors:
             raise UserError(f"{path} has no {theirs!r}: weights.file must be a MobileNetV1 saved with these keys.")
-        if found[theirs].shape != state[key].shape:
-            shapes = f"{tuple(found[theirs].shape)}, not {tuple(state[key].shape)}"
+        if tensors[theirs].shape != state[key].shape:
+            shapes = f"{tuple(tensors[theirs].shape)}, not {tuple(state[key].shape)}"
             raise UserError(f"{path} is of another width, its {theirs!r} is {shapes}: change classifier.width.")
-        state[key].copy_(found[theirs])
+        copy_tensor(path, theirs, tensors[theirs], state[key])

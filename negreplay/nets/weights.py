@@ -11,17 +11,50 @@ from negreplay.errors import UserError
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """What a safetensors file holds.
+    """Reads the tensors of a safetensors file by their names.
 
     Raises:
-        UserError: the file is missing or no safetensors file.
+        UserError: the file is missing, is no safetensors file, or holds a number that is not finite in float32.
     """
     if not path.is_file():
         raise UserError(f"there is no file of weights {path}: give weights.file the path of a safetensors file.")
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, OSError) as error:
+        if _is_pickle(path):
+            # We never unpickle it ourselves, for a pickle may run any code.
+            raise UserError(
+                f"{path} was saved with torch.save, but weights.file must be a safetensors file: convert it with "
+                f"safetensors.torch.save_file(torch.load({str(path)!r}, weights_only=True), 'NEW.safetensors')."
+            ) from None
         raise UserError(f"{path} is no safetensors file, or only a part of one ({error}): download it again.") from None
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.float().isfinite().all():
+            raise UserError(f"{path} is damaged, for {name!r} has values that are not finite: download it again.")
+    return tensors
+
+
+def _is_pickle(path: Path) -> bool:
+    """Tells a file of `torch.save`, which is a zip archive, or before torch 1.6 a bare pickle."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return start == b"PK\x03\x04" or start[:1] == b"\x80"
+
+
+def copy_tensor(path: Path, name: str, source: Tensor, target: Tensor) -> None:
+    """Copies a tensor of a file of weights into one of a network's, which has the same shape.
+
+    Raises:
+        UserError: one of them holds floating-point numbers and the other one integers or truth values.
+    """
+    if _kind(source) != _kind(target):
+        types = f"{source.dtype}, not {target.dtype}".replace("torch.", "")
+        raise UserError(f"{path} does not fit, for {name!r} is of type {types}: give weights.file another file.")
+    target.copy_(source)
+
+
+def _kind(tensor: Tensor) -> tuple[bool, ...]:
+    return tensor.is_floating_point(), tensor.is_complex(), tensor.dtype is torch.bool
 
 
 @torch.no_grad()
@@ -32,20 +65,20 @@ def fill(net: nn.Module, path: Path, classifiers: tuple[str, ...]) -> None:
     What belongs to `normalise`, and counters of minibatches, may be missing in it.
 
     Raises:
-        UserError: the file is missing or no safetensors file, or its names or shapes are not the network's.
+        UserError: the file is refused by `read_weights`, or its names, shapes or types are not the network's.
     """
-    found, state = read_weights(path), net.state_dict()
+    tensors, state = read_weights(path), net.state_dict()
     for key, tensor in state.items():
-        if key.startswith("normalise.") or (key.endswith(".num_batches_tracked") and key not in found):
+        if key.startswith("normalise.") or (key.endswith(".num_batches_tracked") and key not in tensors):
             continue
-        if key not in found:
+        if key not in tensors:
             raise UserError(
                 f"{path} has no {key!r}: weights.file must be of classifier.backbone, saved with its names."
             )
-        if found[key].shape != tensor.shape:
-            shapes = f"{tuple(found[key].shape)}, not {tuple(tensor.shape)}"
+        if tensors[key].shape != tensor.shape:
+            shapes = f"{tuple(tensors[key].shape)}, not {tuple(tensor.shape)}"
             raise UserError(f"{path} is of another network, its {key!r} is {shapes}: change classifier.backbone.")
-        tensor.copy_(found[key])
-    for key in found.keys() - state.keys():
+        copy_tensor(path, key, tensors[key], tensor)
+    for key in tensors.keys() - state.keys():
         if not any(key.startswith(f"{classifier}.") for classifier in classifiers):
             raise UserError(f"{path} is of another network, it has {key!r} too: change classifier.backbone.")

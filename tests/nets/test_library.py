@@ -127,7 +127,10 @@ def test_a_front_keeps_its_name_from_one_process_to_the_next():
 @pytest.mark.parametrize(
     ("name", "at", "sentence"),
     [
-        ("resnet19", "layer3", "'timm/resnet19', which timm does not have: timm.list_models() gives their names."),
+        ("lenet5", "layer3", "'timm/lenet5', which timm does not have: timm.list_models() gives their names."),
+        ("resnet-18", "layer3", "'timm/resnet-18', which timm does not have: did you mean timm/resnet18 or timm/"),
+        ("MobileNet-V3-Small_100", "blocks.3", "timm does not have: did you mean timm/mobilenetv3_small_100 or"),
+        ("resnet19", "layer3", "'timm/resnet19', which timm does not have: did you mean timm/resnet"),
         ("resnet", "layer3", "which timm does not have: did you mean timm/"),
         ("resnet18", "layer5", "ResNet has no layer 'layer5': did you mean 'layer"),
         ("vit_tiny_patch16_224", "blocks.3.mlp", "a path (with the value "),
