@@ -11,7 +11,7 @@ from negreplay.nets.heads import Head
 class CosineHead(Head):
     """Logits are the cosines of features with the classes' rows, times a scale that is learned.
 
-    Rows of old classes are `kept` as they are. In the softmax compete the classes seen so far and the current ones.
+    The rows of old classes are `kept` as they are. The classes seen so far and the current ones compete in the softmax.
 
     References:
         Hou et al., Learning a Unified Classifier Incrementally via Rebalancing, 2019, Section 3.3.
@@ -34,7 +34,7 @@ class CosineHead(Head):
         return torch.where((self.current | ~self.seen).unsqueeze(1), self.weight, self.kept)
 
     def cosines(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
-        """Of the angles between features and rows."""
+        """The cosine of the angle between each feature vector and each row."""
         return F.normalize(features, dim=1) @ F.normalize(self.rows, dim=1).T
 
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:

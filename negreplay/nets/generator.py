@@ -21,7 +21,7 @@ from negreplay.nets.layers import allow_single_values
 
 
 class Reconstruction(NamedTuple):
-    """What the generator makes of latents: their reconstruction, and the mean and log-variance of q(z|x)."""
+    """The reconstruction of latents, and the mean and the logarithm of the variance of q(z|x)."""
 
     latents: Float[Tensor, "n *latent"]
     mean: Float[Tensor, "n z"]
@@ -38,7 +38,7 @@ class Generator(nn.Module):
         body: `conv` (two convolutions, the second of which halves height and width too where they divide by 4) or
             `dense` (two hidden layers).
         width: channels or units of the body.
-        silent: the share of the decoder's hidden channels that each class does without, others for each class: so
+        silent: the share of the decoder's hidden channels that are shut for a class. They are drawn for each class, so
             learning one class leaves much of what makes the others as it was.
         signed: whether latents may be negative; if not, as outputs of a ReLU, what is generated is rectified.
 
@@ -89,16 +89,18 @@ def generator_loss(
     """Equation 15: L_recon + beta L_KL + eta L_class.
 
     Args:
-        latents: what was to be reconstructed.
+        latents: the latents that were to be reconstructed.
         made: the reconstruction.
-        logits: what the blocked classifier says of the reconstruction; None, if it need not be asked, for an eta of 0.
+        logits: those of the reconstruction, from the blocked classifier; None where eta is 0, for which they are not
+            needed.
         labels: the classes.
         beta: weight of the Kullback-Leibler divergence to N(0, I) (Equation 13).
         eta: weight of the classification loss (Equation 14).
 
     Departure:
-        Equation 12 is averaged over the elements of a latent instead of summed, and Equation 13 over the elements of z:
-        only so is Table 11's SGD with a learning rate of 1 stable, and the printed beta right for latents of any size.
+        Equation 12 is averaged over the elements of a latent instead of summed, and Equation 13 over the elements of z.
+        The SGD of Table 11 with its learning rate of 1 is stable only with means, and the printed beta is then right
+        for latents of any size.
 
     Raises:
         ValueError: eta is not 0, and there are no logits.
@@ -137,7 +139,7 @@ class _Decoder(nn.Module):
         self.hidden, self.output = nn.ModuleList(hidden), output
         opened = max(1, round((1 - silent) * width))
         drawn = torch.rand(len(hidden), classes, width).argsort(dim=-1)
-        # What is open is louder, as with dropout, so that the next layer gets as much as without gates.
+        # Open channels are scaled up, as with dropout, so that the next layer gets as much as without gates.
         self.register_buffer("gates", (drawn < opened) * (width / opened))
 
     def forward(self, given: Float[Tensor, "n given"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:

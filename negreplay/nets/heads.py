@@ -72,7 +72,7 @@ def _mean(psi: Float[Tensor, "classes features"], present: Bool[Tensor, " classe
 def block_replayed(
     logits: Float[Tensor, "n classes"], replayed: Bool[Tensor, " n"], current: Bool[Tensor, " classes"]
 ) -> Float[Tensor, "n classes"]:
-    """The same logits, where a replayed pattern sends gradient to the current classes' rows only (Appendix C)."""
+    """Returns the same logits, whose replayed patterns have a gradient for current classes only (Appendix C)."""
     return torch.where(replayed.unsqueeze(1) & ~current, logits.detach(), logits)
 
 
@@ -202,8 +202,8 @@ class CopiedHead(Head):
 class PlainHead(Head):
     """A linear layer, and in negative mode the masked loss of stand-alone negative replay (Appendix C).
 
-    `arrived` numbers, from 0, the experiences that brought new classes: it tells which classes came together, and is -1
-    for one that has not come.
+    `arrived` is the number, from 0, of the experience in which a class came, counting those with new classes only. It
+    is -1 for a class that has not come.
     """
 
     current: Tensor
@@ -242,7 +242,7 @@ class PlainHead(Head):
                 return self.arrived[labels].unsqueeze(1) == self.arrived
 
     def by_arrival(self, among: Bool[Tensor, " classes"]) -> list[Bool[Tensor, " classes"]]:
-        """Of these classes, which have arrived, those of each experience."""
+        """Divides classes that have arrived by the experience in which they arrived."""
         return [among & (self.arrived == i) for i in self.arrived[among].unique()]
 
     def losses(

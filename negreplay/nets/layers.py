@@ -14,7 +14,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Normalise(nn.Module):
     """Subtracts a mean from each channel of an image and divides by a standard deviation.
 
-    Of a grey image come as many channels as there are means, so that networks of coloured images take it too.
+    A grey image becomes one of as many channels as there are means, so that networks for coloured images take it too.
     """
 
     mean: Tensor
@@ -31,7 +31,7 @@ class Normalise(nn.Module):
 
 def layer(conv: nn.Conv2d, activation: str = "relu", eps: float = 1e-5, pad: nn.Module | None = None) -> nn.Sequential:
     """A convolution (`conv`), batch norm (`bn`) and activation (`act`: relu or relu6), after padding if it is given."""
-    # Not in place: whoever cuts a network before `act` would find the latents of a memory overwritten.
+    # Not in place: in a network that is cut before `act`, this would overwrite the latents of a memory.
     act = nn.ReLU6() if activation == "relu6" else nn.ReLU()
     parts: dict[str, nn.Module] = {} if pad is None else {"pad": pad}
     parts |= {"conv": conv, "bn": nn.BatchNorm2d(conv.out_channels, eps=eps), "act": act}

@@ -22,7 +22,7 @@ class BatchRenorm2d(nn.Module):
     """Batch renormalisation in place of a trained or fresh batch norm, whose parameters and statistics it takes over.
 
     `running_std` is sqrt(running_var + eps), so that in evaluation the two layers compute the same. All that changes
-    while learning is a buffer, the open limits `r_max` and `d_max` and the `momentum` too.
+    while learning is a buffer; so are the limits `r_max` and `d_max` and the `momentum`.
     """
 
     running_mean: Tensor

@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Sequential):
-    """A residual network without its classifier: RGB images in [0, 1] to `features` numbers.
+    """A residual network without its classifier: RGB images in [0, 1] to a feature for each last channel.
 
     Its layers are `normalise`, `conv1`, `bn1`, `relu`, `maxpool` (not with the small stem), `layer1`, `layer2`, ... and
     `pool`. `layer3` of `resnet18` is the paper's conv4_x: 256 x 14 x 14 for images of 224 x 224. Its state has
@@ -90,7 +90,6 @@ class ResNet(nn.Sequential):
             layers[f"layer{i}"] = nn.Sequential(*blocks)
             width = outputs
         super().__init__(OrderedDict(layers | {"pool": GlobalMean()}))
-        self.features = width
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -8,7 +8,7 @@ from negreplay.nets.layers import layer
 
 
 class SmallNet(nn.Sequential):
-    """Three convolutions: images in [0, 1] to `features` numbers, with the layers `conv1`, `conv2`, `conv3`, `pool`.
+    """Three convolutions: images in [0, 1] to 256 numbers, with the layers `conv1`, `conv2`, `conv3`, `pool`.
 
     For images of 8x8 pixels, such as digits, the output of `conv2`, the natural replay layer, is 32x4x4.
     """
@@ -20,15 +20,13 @@ class SmallNet(nn.Sequential):
         self.add_module("conv3", layer(nn.Conv2d(32, 64, 3, padding=1, bias=False)))
         # Quarters rather than one mean: where a stroke lies tells digits apart.
         self.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
-        self.features = 64 * 4
 
 
 class Perceptron(nn.Sequential):
-    """Two hidden layers of `width` units, `fc1` and `fc2`: images of so many `inputs` numbers to `width` features."""
+    """Two hidden layers, `fc1` and `fc2`, of `width` units: images of `inputs` numbers to `width` features."""
 
     def __init__(self, inputs: int, width: int = 400) -> None:
         def hidden(size: int) -> nn.Sequential:
             return nn.Sequential(nn.Linear(size, width), nn.ReLU())
 
         super().__init__(OrderedDict(flatten=nn.Flatten(), fc1=hidden(inputs), fc2=hidden(width)))
-        self.features = width

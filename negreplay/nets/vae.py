@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 
 class VAE(nn.Module):
-    """Two hidden layers of `width` units each way, z of `latent_dim`, pixels between 0 and 1.
+    """A VAE whose encoder and decoder have two hidden layers of `width` units; z has `latent_dim` elements.
+
+    Pixels lie between 0 and 1.
 
     References:
         Kingma & Welling, Auto-Encoding Variational Bayes, 2014.
@@ -31,7 +33,7 @@ class VAE(nn.Module):
         self.decoder = nn.Sequential(*layers(latent_dim, width, width, size), nn.Unflatten(1, shape))
 
     def loss(self, images: Float[Tensor, "n *shape"], rng: torch.Generator) -> Float[Tensor, " n"]:
-        """Minus the evidence lower bound of each image, per pixel; pixels are taken as probabilities."""
+        """The negative evidence lower bound of each image, divided by its size; pixels are taken as probabilities."""
         mean, logvar = self.encoder(images).chunk(2, dim=1)
         noise = torch.randn(mean.shape, generator=rng).to(mean)
         made = self.decoder(mean + noise * (0.5 * logvar).exp())
@@ -41,6 +43,6 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, rng: torch.Generator) -> Float[Tensor, "n *shape"]:
-        """Images of nobody knows which classes."""
+        """Samples images; their classes are not known."""
         z = torch.randn(count, self.latent_dim, generator=rng)
         return self.decoder(z.to(next(self.parameters()).device)).sigmoid()

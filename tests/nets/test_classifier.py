@@ -62,7 +62,7 @@ def classifier(blocked: bool = True, seed: int = 0) -> Classifier:
     torch.manual_seed(seed)
     net = SmallNet()
     front, back = cut(net, "conv2")
-    return Classifier(front, back, PlainHead(net.features, 5, Mode.NEGATIVE), blocked)
+    return Classifier(front, back, PlainHead(256, 5, Mode.NEGATIVE), blocked)
 
 
 def statistics(half: nn.Module, name: str) -> Tensor:

@@ -13,7 +13,7 @@ from negreplay.recipe import Mode, RenormRecipe
 def classifier() -> Classifier:
     torch.manual_seed(0)
     net = SmallNet()
-    return Classifier(*renormalised(net), ConsolidatedHead(net.features, CLASSES, Mode.NEGATIVE), blocked=True)
+    return Classifier(*renormalised(net), ConsolidatedHead(256, CLASSES, Mode.NEGATIVE), blocked=True)
 
 
 def renormalised(net: SmallNet) -> tuple[torch.nn.Module, torch.nn.Module]:
