@@ -69,7 +69,7 @@ def main(
     stream, learner = built(recipe, data)
     learner.classifier.load_state_dict(torch.load(first))
     begun = stream[0]
-    learner.classifier.head.consolidate(begun.counts, nothing().counts(len(begun.counts)))
+    learner.classifier.head.end(begun.counts, nothing().counts(len(begun.counts)))
     learner.classifier.block_front()
     with blocked(learner.classifier):
         list(learner.source.absorb(learner.classifier, begun, nothing()))
@@ -93,7 +93,7 @@ def taught(data: Path) -> dict[str, Tensor]:
     """What the first experience leaves in the classifier, before the head is consolidated."""
     stream, learner = built(LATENT, data)
     experience = stream[0]
-    learner.classifier.head.reset(experience.counts, nothing().counts(len(experience.counts)))
+    learner.classifier.head.begin(experience.counts, nothing().counts(len(experience.counts)))
     list(learner.train_classifier(experience, nothing()))
     return learner.classifier.state_dict()
 

@@ -23,7 +23,7 @@ for index, classes in enumerate([[0, 1, 2, 3], [4], [5], [6], [7], [8], [9]]):
     current = torch.isin(y, torch.tensor(classes)) & ~test
     experience = nr.experience(x[current], y[current], classes=10, index=index)
     memory = source.recall()  # generated patterns of the past
-    head.reset(experience.counts, nr.counts_of(memory, 10))
+    head.begin(experience.counts, nr.counts_of(memory, 10))
     optimizer = torch.optim.SGD(classifier.parameters(), lr=0.1 if index == 0 else 0.01, momentum=0.9)
     batches = nr.Mixture(experience.data, memory, minibatch=32)
     for _ in range(10):
@@ -32,6 +32,6 @@ for index, classes in enumerate([[0, 1, 2, 3], [4], [5], [6], [7], [8], [9]]):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    head.consolidate(experience.counts, nr.counts_of(memory, 10))
+    head.end(experience.counts, nr.counts_of(memory, 10))
     list(source.absorb(classifier, experience, memory))
     print(index, f"{(head(net(x[test])).argmax(1) == y[test]).float().mean():.3f}")

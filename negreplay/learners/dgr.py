@@ -80,12 +80,12 @@ class DGR(Learner[DGRRecipe]):
     def _replayed(self, logits: Tensor, solver: Classifier, made: Tensor, group: Bool[Tensor, " classes"]) -> Tensor:
         """The loss of what was generated, labelled among the classes of `group`."""
         answers = teacher_logits(solver, made)
-        among = group if self._own else self.classifier.head.competing(torch.zeros(1, dtype=torch.long))[0]
+        outputs = group if self._own else self.classifier.head.open
         if self.spec.distil:
             spec = self.spec
-            return distillation(logits, answers, group, spec.temperature, among, spec.averaged).mean()
+            return distillation(logits, answers, group, spec.temperature, outputs, spec.averaged).mean()
         labels = answers.masked_fill(~group, -torch.inf).argmax(dim=1)
-        return F.cross_entropy(logits.masked_fill(~among, -torch.inf), labels)
+        return F.cross_entropy(logits.masked_fill(~outputs, -torch.inf), labels)
 
 
 @dataclass(frozen=True)

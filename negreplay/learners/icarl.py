@@ -46,8 +46,8 @@ class ICaRL(Learner[ICaRLRecipe]):
                 targets[:, old] = (
                     (teacher_logits(teacher, latents)[:, old] / self.spec.temperature).sigmoid().to(logits)
                 )
-            among = head.competing(batch.labels)[0]
-            each = F.binary_cross_entropy_with_logits(logits[:, among], targets[:, among], reduction="none")
+            outputs = head.open
+            each = F.binary_cross_entropy_with_logits(logits[:, outputs], targets[:, outputs], reduction="none")
             return each.sum(dim=1).mean()
 
         memory = self.begin(experience)

@@ -27,13 +27,12 @@ class LatentReplay(Learner[LatentReplayRecipe]):
     def learn(self, experience: Experience) -> Iterator[Step]:
         """One turn of Algorithm 2's loop; the numbers are its lines."""
         memory = self.source.recall()  # 6-12
-        counts = experience.counts.to(self.device.name)
-        replayed = counts_of(memory, len(counts)).to(self.device.name)
+        counts, replayed = experience.counts, counts_of(memory, len(experience.counts))
         head = self.classifier.head
-        head.reset(counts, replayed)  # 14
+        head.begin(counts, replayed)  # 14
         with blocked(self.source):  # 15-16
             yield from self.train_classifier(experience, memory)  # 17
-        head.consolidate(counts, replayed)  # 18
+        head.end(counts, replayed)  # 18
         if self.recipe.classifier.front is Front.FIRST:
             self.classifier.block_front()
         with blocked(self.classifier):  # 20-21

@@ -87,14 +87,12 @@ class Learner(nn.Module, ABC, Generic[Spec]):
     def begin(self, experience: Experience) -> Memory:
         """What is recalled for an experience; the head is made ready for it."""
         memory = self.source.recall()
-        counts = experience.counts.to(self.device.name)
-        self.classifier.head.reset(counts, counts_of(memory, len(counts)).to(self.device.name))
+        self.classifier.head.begin(experience.counts, counts_of(memory, len(experience.counts)))
         return memory
 
     def end(self, experience: Experience, memory: Memory) -> Iterator[Step]:
         """The head keeps what it has learned, and the source takes in the experience."""
-        counts = experience.counts.to(self.device.name)
-        self.classifier.head.consolidate(counts, counts_of(memory, len(counts)).to(self.device.name))
+        self.classifier.head.end(experience.counts, counts_of(memory, len(experience.counts)))
         with blocked(self.classifier):
             yield from self.source.absorb(self.classifier, experience, memory)
 

@@ -42,9 +42,9 @@ class LwF(Learner[LwFRecipe]):
             total = new * head.losses(logits, batch.labels, batch.replayed).mean()
             if groups:
                 answers = teacher_logits(teacher, latents)
-                among = head.competing(batch.labels[:1])[0] if spec.against_new else None
+                competing = head.open if spec.against_new else None
                 distilled = sum(
-                    distillation(logits, answers, g, spec.temperature, among, spec.averaged).mean() for g in groups
+                    distillation(logits, answers, g, spec.temperature, competing, spec.averaged).mean() for g in groups
                 )
                 total = total + kept * distilled
             return total

@@ -40,14 +40,14 @@ class CosineHead(Head):
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return self.scale * self.cosines(features)
 
-    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         self.current.copy_(counts > 0)
 
-    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
-        return (self.seen | self.current).expand(len(labels), -1)
+    @property
+    def open(self) -> Bool[Tensor, " classes"]:
+        return self.seen | self.current
 
-    @torch.no_grad()
-    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _end(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         self.kept[self.current] = self.weight[self.current]
         self.seen |= self.current
         self.current.zero_()

@@ -77,7 +77,7 @@ def block_replayed(
 
 
 class Head(nn.Module, ABC):
-    """What a learner needs of a head: rows that are reset, trained and consolidated once an experience."""
+    """What a learner needs of a head: an experience begins, its rows are trained, and the experience ends."""
 
     seen: Tensor
 
@@ -89,22 +89,42 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]: ...
 
-    @abstractmethod
-    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
+    @torch.no_grad()
+    def begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Makes the head ready for an experience.
+
+        Args:
+            counts: patterns of each class in the experience, on any device.
+            replayed: patterns of each class in the memory M, on any device.
+        """
+        self._begin(counts.to(self.seen.device), replayed.to(self.seen.device))
+
+    @torch.no_grad()
+    def end(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """Keeps what the experience taught; the arguments are those of `begin`."""
+        self._end(counts.to(self.seen.device), replayed.to(self.seen.device))
 
     @abstractmethod
+    def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
+
+    @abstractmethod
+    def _end(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
+
+    @property
+    @abstractmethod
+    def open(self) -> Bool[Tensor, " classes"]:
+        """The outputs that take part in training."""
+
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
-        """For training patterns of these classes, the outputs that take part in their softmax."""
+        """For training patterns of these classes, the outputs that take part in their softmax: all that are open."""
+        return self.open.expand(len(labels), -1)
 
     def losses(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
         """The loss of each pattern: cross-entropy over the outputs that compete."""
-        among = logits.masked_fill(~self.competing(labels), -torch.inf)
-        return F.cross_entropy(among, labels, reduction="none")
-
-    @abstractmethod
-    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None: ...
+        competing = logits.masked_fill(~self.competing(labels), -torch.inf)
+        return F.cross_entropy(competing, labels, reduction="none")
 
 
 class ConsolidatedHead(Head):
@@ -128,18 +148,17 @@ class ConsolidatedHead(Head):
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return F.linear(features, self.weight)
 
-    @torch.no_grad()
-    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Loads the kept rows of current and replayed classes and sets all others to zero (line 14 of Algorithm 2)."""
         present = (counts > 0) | (replayed > 0)
         self.weight.copy_(torch.where(present.unsqueeze(1), self.kept, 0.0))
 
-    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+    @property
+    def open(self) -> Bool[Tensor, " classes"]:
         """All classes: the mode acts later, in `consolidate`."""
-        return torch.ones_like(self.seen).expand(len(labels), -1)
+        return torch.ones_like(self.seen)
 
-    @torch.no_grad()
-    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _end(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Keeps what the experience taught and makes the kept rows the ones that predict."""
         rows = consolidate(self.weight, self.kept, self.past, counts, replayed, self.mode, mean=self.mean)
         self.kept.copy_(rows)
@@ -177,8 +196,7 @@ class CopiedHead(Head):
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return F.linear(features, self.weight)
 
-    @torch.no_grad()
-    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Begins all rows anew: the old ones are opponents in the softmax, but start from nothing."""
         self.current.copy_(counts > 0)
         self.weight.zero_()
@@ -187,11 +205,12 @@ class CopiedHead(Head):
             drawn = torch.rand(self.weight.shape, generator=self.rng) * 2 * bound - bound
             self.weight.copy_(drawn)
 
-    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
-        return (self.seen | self.current).expand(len(labels), -1)
+    @property
+    def open(self) -> Bool[Tensor, " classes"]:
+        """Past and current classes: those that have not come have no row yet."""
+        return self.seen | self.current
 
-    @torch.no_grad()
-    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _end(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Copies the rows of the current classes, and makes the kept rows the ones that predict."""
         rows = self.weight[self.current]
         self.kept[self.current] = rows - rows.mean() if self.plus else rows
@@ -224,22 +243,26 @@ class PlainHead(Head):
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return self.linear(features)
 
-    @torch.no_grad()
-    def reset(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+    def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Remembers which classes are current; the rows stay as they are."""
         self.current.copy_(counts > 0)
         self.arrived[self.current & (self.arrived < 0)] = self.arrived.max() + 1
 
-    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+    @property
+    def open(self) -> Bool[Tensor, " classes"]:
         match self.outputs:
             case Outputs.ALL:
-                return torch.ones_like(self.seen).expand(len(labels), -1)
-            case Outputs.SEEN:
-                return (self.seen | self.current).expand(len(labels), -1)
+                return torch.ones_like(self.seen)
             case Outputs.CURRENT:
-                return self.current.expand(len(labels), -1)
-            case Outputs.OWN:
-                return self.arrived[labels].unsqueeze(1) == self.arrived
+                return self.current
+            case Outputs.SEEN | Outputs.OWN:
+                return self.seen | self.current
+
+    def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
+        """The open outputs, and with own outputs those that arrived with the pattern's class."""
+        if self.outputs is Outputs.OWN:
+            return self.arrived[labels].unsqueeze(1) == self.arrived
+        return super().competing(labels)
 
     def by_arrival(self, among: Bool[Tensor, " classes"]) -> list[Bool[Tensor, " classes"]]:
         """Divides classes that have arrived by the experience in which they arrived."""
@@ -253,6 +276,6 @@ class PlainHead(Head):
             logits = block_replayed(logits, replayed, self.current)
         return super().losses(logits, labels, replayed)
 
-    def consolidate(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
-        """Nothing is consolidated; the classes of the experience have been seen."""
+    def _end(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
+        """The rows stay as they are; the classes of the experience have been seen."""
         self.seen |= counts > 0

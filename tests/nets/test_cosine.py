@@ -22,9 +22,9 @@ def begun(*, scale: float = 2.0) -> CosineHead:
     """A head that has seen the classes 0 and 3, in an experience of 1 and, once more, 3; 2 and 4 never came."""
     torch.manual_seed(0)
     head = CosineHead(3, 5)
-    head.reset(counts(0, 3), NONE)
-    head.consolidate(counts(0, 3), NONE)
-    head.reset(counts(1, 3), NONE)
+    head.begin(counts(0, 3), NONE)
+    head.end(counts(0, 3), NONE)
+    head.begin(counts(1, 3), NONE)
     with torch.no_grad():
         head.scale.fill_(scale)
     return head
@@ -106,7 +106,7 @@ def test_an_experience_ends_with_its_classes_seen_and_the_rows_as_they_were():
     head = begun()
     before = head.weight.detach().clone()
     assert head.seen.tolist() == [True, False, False, True, False]
-    head.consolidate(counts(1, 3), counts(0, 2))
+    head.end(counts(1, 3), counts(0, 2))
     assert head.seen.tolist() == [True, True, False, True, False], "class 2 was in the memory only"
     assert torch.equal(head.weight, before) and torch.equal(head.rows, before)
 

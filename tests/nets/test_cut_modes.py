@@ -141,7 +141,7 @@ def test_a_fingerprint_sees_what_forward_does_in_each_mode(training):
 def test_the_fisher_information_is_that_of_predictions():
     """It is computed by `vmap`, in which nothing may be drawn."""
     net = classifier().train()
-    net.head.reset(torch.ones(3, dtype=torch.long), torch.zeros(3, dtype=torch.long))
+    net.head.begin(torch.ones(3, dtype=torch.long), torch.zeros(3, dtype=torch.long))
     weights = list(net.back.parameters())
     data = View(Tensors(IMAGES, torch.arange(6) % 3, ("a", "b", "c"), "images"), torch.arange(6))
     information = fisher(net, data, weights)

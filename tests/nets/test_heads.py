@@ -13,7 +13,7 @@ from negreplay.recipe import Mean, Mode, OptimizerRecipe
 def learn(head: Head, counts: Tensor, replayed: Tensor, steps: int = 5, seed: int = 0) -> list[Tensor]:
     """An experience of a few real steps, with patterns in the given numbers; the gradients of the last step."""
     rng = torch.Generator().manual_seed(seed)
-    head.reset(counts, replayed)
+    head.begin(counts, replayed)
     labels = torch.cat([torch.arange(len(n)).repeat_interleave(n) for n in (counts, replayed)])
     origin = torch.arange(len(labels)) >= int(counts.sum())
     features = next(iter(head.parameters())).shape[1]
@@ -24,7 +24,7 @@ def learn(head: Head, counts: Tensor, replayed: Tensor, steps: int = 5, seed: in
         head.losses(head(x), labels, origin).mean().backward()
         optimizer.step()
     gradients = [parameter.grad.clone() for parameter in head.parameters() if parameter.grad is not None]
-    head.consolidate(counts, replayed)
+    head.end(counts, replayed)
     return gradients
 
 
@@ -47,7 +47,7 @@ def test_reset_loads_current_and_replayed_rows_and_zeroes_the_others(mode):
     head.kept.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [0.0, 0.0]]))
     with torch.no_grad():
         head.weight.fill_(9.0)
-    head.reset(torch.tensor([0, 3, 0, 2]), torch.tensor([0, 0, 1, 0]))
+    head.begin(torch.tensor([0, 3, 0, 2]), torch.tensor([0, 0, 1, 0]))
     # Class 0 is neither current nor replayed; class 3 is current and new, so nothing is kept of it.
     assert head.weight.tolist() == [[0.0, 0.0], [3.0, 4.0], [5.0, 6.0], [0.0, 0.0]]
     assert head.kept[0].tolist() == [1.0, 2.0]
@@ -112,12 +112,12 @@ def test_weight_decay_leaves_the_kept_rows_of_negative_replay_alone():
     head = taught(Mode.NEGATIVE)
     before = head.kept.clone()
     counts, replayed = torch.tensor([0, 0, 6, 0, 0]), torch.tensor([3, 2, 0, 0, 0])
-    head.reset(counts, replayed)
+    head.begin(counts, replayed)
     optimizer = make_optimizer(OptimizerRecipe(weight_decay=0.1), (head.parameters(), 0.5))
     head.losses(head(torch.rand(6, 3)), torch.full((6,), 2), torch.zeros(6, dtype=torch.bool)).mean().backward()
     optimizer.step()
     assert not torch.isclose(head.weight[:2], before[:2]).any()
-    head.consolidate(counts, replayed)
+    head.end(counts, replayed)
     assert torch.equal(head.weight[:2], before[:2])
 
 

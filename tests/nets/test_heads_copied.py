@@ -21,10 +21,10 @@ def counts(*classes: int) -> Tensor:
 
 def taught(head: CopiedHead, rows: Tensor, *classes: int) -> CopiedHead:
     """After an experience of these classes in which training left these rows."""
-    head.reset(counts(*classes), NONE)
+    head.begin(counts(*classes), NONE)
     with torch.no_grad():
         head.weight.copy_(rows)
-    head.consolidate(counts(*classes), NONE)
+    head.end(counts(*classes), NONE)
     return head
 
 
@@ -34,7 +34,7 @@ def noise(seed: int) -> Tensor:
 
 def test_cwr_begins_with_random_rows_within_one_over_the_root_of_the_features():
     head = copied(plus=False, features=400)
-    head.reset(counts(1), NONE)
+    head.begin(counts(1), NONE)
     # 2000 uniform numbers within 1/20: the extremes come within 1 % of both limits but for a chance of 2e-4 each, and
     # the deviation is 1/20 / sqrt(3) = 0.0289.
     assert -0.05 <= head.weight.min() < -0.0495 and 0.0495 < head.weight.max() <= 0.05
@@ -47,7 +47,7 @@ def test_cwr_draws_rows_anew_in_each_experience_from_the_run_s_generator():
     for seed in (0, 0, 1):
         head = copied(plus=False, seed=seed)
         for c in (0, 1):
-            head.reset(counts(c), NONE)
+            head.begin(counts(c), NONE)
             drawn.append(head.weight.detach().clone())
     one, one_later, same, same_later, other, _ = drawn
     assert torch.equal(one, same) and torch.equal(one_later, same_later)
@@ -58,7 +58,7 @@ def test_cwr_draws_rows_anew_in_each_experience_from_the_run_s_generator():
 def test_cwr_plus_begins_with_rows_of_zeros_and_draws_nothing():
     head = taught(copied(plus=True), noise(1), 0, 1)
     state = head.rng.get_state()
-    head.reset(counts(2), NONE)
+    head.begin(counts(2), NONE)
     assert not head.weight.any()
     assert torch.equal(head.rng.get_state(), state)
 
@@ -90,10 +90,10 @@ def test_rows_of_old_classes_come_through_an_experience_to_the_bit(plus):
 def test_replayed_classes_are_not_copied(plus):
     head = taught(copied(plus), noise(1), 0, 1)
     before = head.kept.clone()
-    head.reset(counts(3), counts(0, 1, 2))
+    head.begin(counts(3), counts(0, 1, 2))
     with torch.no_grad():
         head.weight.copy_(noise(2))
-    head.consolidate(counts(3), counts(0, 1, 2))
+    head.end(counts(3), counts(0, 1, 2))
     assert torch.equal(head.kept[[0, 1, 2]], before[[0, 1, 2]])
     assert not head.seen[2]
 
@@ -116,7 +116,7 @@ def test_predictions_come_from_the_kept_rows(plus):
 @PLUS
 def test_the_softmax_is_over_the_classes_seen_and_current(plus):
     head = taught(copied(plus), noise(1), 0, 4)
-    head.reset(counts(2, 3), NONE)
+    head.begin(counts(2, 3), NONE)
     competing = torch.tensor([True, False, True, True, True])
     labels = torch.tensor([2, 3, 2])
     assert torch.equal(head.competing(labels), competing.expand(3, 5))
@@ -135,7 +135,7 @@ def test_a_copied_head_goes_on_from_its_state(plus):
     twin.load_state_dict(head.state_dict())
     twin.rng.set_state(head.rng.get_state())
     for one in (head, twin):
-        one.reset(counts(2, 3), NONE)
+        one.begin(counts(2, 3), NONE)
     assert torch.equal(head.weight, twin.weight) and torch.equal(head.competing(NONE), twin.competing(NONE))
     for one in (head, twin):
         taught(one, noise(2), 2, 3)

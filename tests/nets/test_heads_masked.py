@@ -35,7 +35,7 @@ def plain(mode: Mode) -> PlainHead:
 def test_gradients_of_the_plain_head_by_hand(mode):
     head, (x, labels, replayed, counts) = plain(mode), a_minibatch()
     x.requires_grad_()
-    head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
+    head.begin(counts, torch.tensor([1, 1, 1, 0, 0]))
     head.losses(head(x), labels, replayed).mean().backward()
     allowed = counts > 0 if mode is Mode.NEGATIVE else torch.ones(5, dtype=torch.bool)
     weight, bias, features = masked_by_hand(head, x, labels, replayed, allowed)
@@ -46,7 +46,7 @@ def test_gradients_of_the_plain_head_by_hand(mode):
 
 def test_a_replayed_pattern_reaches_the_rows_of_current_classes_only():
     head, (x, labels, replayed, counts) = plain(Mode.NEGATIVE), a_minibatch()
-    head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
+    head.begin(counts, torch.tensor([1, 1, 1, 0, 0]))
     head.losses(head(x[replayed]), labels[replayed], replayed[replayed]).mean().backward()
     for gradient in (head.linear.weight.grad, head.linear.bias.grad):
         assert gradient is not None
@@ -60,7 +60,7 @@ def test_real_patterns_teach_all_rows_in_both_modes_alike():
     for mode in Mode:
         head, (x, labels, replayed, counts) = plain(mode), a_minibatch()
         real = ~replayed
-        head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
+        head.begin(counts, torch.tensor([1, 1, 1, 0, 0]))
         head.losses(head(x[real]), labels[real], replayed[real]).mean().backward()
         assert head.linear.weight.grad is not None
         gradients.append(head.linear.weight.grad)
@@ -72,7 +72,7 @@ def test_the_mode_changes_gradients_but_not_the_loss():
     losses = []
     for mode in Mode:
         head, (x, labels, replayed, counts) = plain(mode), a_minibatch()
-        head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
+        head.begin(counts, torch.tensor([1, 1, 1, 0, 0]))
         losses.append(head.losses(head(x), labels, replayed).mean().item())
     assert losses[0] == losses[1]
 
@@ -91,7 +91,7 @@ def test_weight_decay_shrinks_the_rows_that_replayed_patterns_cannot_reach():
     # Appendix C blocks gradients. Weight decay is none, and goes on shrinking rows of past classes in the plain head.
     head, (x, labels, replayed, counts) = plain(Mode.NEGATIVE), a_minibatch()
     before = head.linear.weight.detach().clone()
-    head.reset(counts, torch.tensor([1, 1, 1, 0, 0]))
+    head.begin(counts, torch.tensor([1, 1, 1, 0, 0]))
     optimizer = make_optimizer(OptimizerRecipe(weight_decay=0.1), (head.parameters(), 0.5))
     head.losses(head(x[replayed]), labels[replayed], replayed[replayed]).mean().backward()
     optimizer.step()
@@ -105,10 +105,10 @@ def test_the_plain_head_keeps_its_rows_between_experiences(mode):
     head = plain(mode)
     before = {name: tensor.clone() for name, tensor in head.state_dict().items()}
     counts, replayed = torch.tensor([0, 3, 0, 0, 2]), torch.tensor([4, 0, 0, 0, 0])
-    head.reset(counts, replayed)
-    head.consolidate(counts, replayed)
+    head.begin(counts, replayed)
+    head.end(counts, replayed)
     assert torch.equal(head.linear.weight, before["linear.weight"])
     assert torch.equal(head.linear.bias, before["linear.bias"])
     assert head.current.tolist() == head.seen.tolist() == [False, True, False, False, True]
-    head.reset(torch.tensor([1, 0, 0, 0, 0]), replayed)
+    head.begin(torch.tensor([1, 0, 0, 0, 0]), replayed)
     assert head.current.tolist() == [True, False, False, False, False]

@@ -20,9 +20,9 @@ def begun(outputs: Outputs, mode: Mode = Mode.POSITIVE) -> PlainHead:
     torch.manual_seed(0)
     head = PlainHead(3, 6, mode, outputs)
     for classes in ((4, 1), (0,)):
-        head.reset(counts(*classes), NONE)
-        head.consolidate(counts(*classes), NONE)
-    head.reset(counts(3, 4), NONE)
+        head.begin(counts(*classes), NONE)
+        head.end(counts(*classes), NONE)
+    head.begin(counts(3, 4), NONE)
     return head
 
 
@@ -82,14 +82,14 @@ def test_negative_replay_reaches_current_and_competing_rows_alone(outputs):
 def test_a_class_arrives_once():
     head = begun(Outputs.ALL)
     assert head.arrived.tolist() == [1, 0, -1, 2, 0, -1]
-    head.reset(counts(0, 1, 5), NONE)
+    head.begin(counts(0, 1, 5), NONE)
     assert head.arrived.tolist() == [1, 0, -1, 2, 0, 3]
 
 
 def test_classes_that_came_apart_stay_apart_where_an_experience_between_brought_none():
     head = begun(Outputs.OWN)
     for classes in ((0,), (0, 2), (5,)):
-        head.reset(counts(*classes), NONE)
+        head.begin(counts(*classes), NONE)
     assert chosen(head.competing(torch.tensor([2, 5]))) == [{2}, {5}]
 
 
@@ -120,7 +120,7 @@ def heads() -> list[Head]:
 
 @pytest.mark.parametrize("head", heads(), ids=lambda head: type(head).__name__)
 def test_there_is_a_loss_for_each_pattern_that_depends_on_no_other(head):
-    head.reset(counts(3, 4), NONE)
+    head.begin(counts(3, 4), NONE)
     labels, replayed = torch.tensor([3, 4, 3]), torch.tensor([False, False, True])
     logits = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
     losses = head.losses(logits, labels, replayed)

@@ -41,7 +41,7 @@ def test_number_of_parameters():
     with torch.device("meta"):
         net = MobileNetV1()
     assert sum(p.numel() for p in net.parameters()) == 3_206_976
-    assert net(torch.empty(1, 3, 32, 32, device="meta")).shape == (1, 1024)
+    assert net(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 1024)
     layers = list(net)
     assert sum(p.numel() for layer in layers[:21] for p in layer.parameters()) == 1_081_152
 
