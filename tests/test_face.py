@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import environment
 
 import negreplay as nr
 from negreplay.errors import UserError
@@ -60,7 +61,7 @@ def test_importing_the_library_imports_nothing_heavy():
 def test_an_example_is_short_and_learns(name: str, lines: int, least: float):
     path = ROOT / "examples" / f"{name}.py"
     assert len(path.read_text().splitlines()) <= lines
-    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, env=environment())
     last = done.stdout.splitlines()[-1].split()
     assert last[0] == "6" and float(last[1]) > least
 

@@ -67,14 +67,15 @@ def workers(process: "subprocess.Popen[str]") -> list[int]:
 def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
     """A command in a process group of its own, as a terminal starts it; nothing of it survives the test.
 
-    Whoever runs the tests in the background may have them ignore Ctrl-C, which a command would inherit.
+    Whoever runs the tests in the background may have them ignore Ctrl-C, which a command would inherit. A signal may
+    come between the opening of a file and the `with` that closes it, of which Python does not warn unless asked to.
     """
     process = subprocess.Popen(
         command(*arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
+        env=environment() | {"PYTHONWARNINGS": "error,ignore::ResourceWarning"},
         start_new_session=True,
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
