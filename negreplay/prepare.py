@@ -14,7 +14,7 @@ from torch import Tensor
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.data.data import Data, example_of
-from negreplay.data.latents import LatentStore
+from negreplay.data.latents import LatentStore, StoredLatents
 from negreplay.devices import Device
 from negreplay.errors import UserError, suggest
 from negreplay.learners.learner import Learner
@@ -154,14 +154,21 @@ def over_latents(cell: Cell, stream: Stream, learner: Learner) -> Generator[Even
     def encode(images: Tensor) -> Tensor:
         return learner.classifier.encode(images).cpu()
 
-    found: list[Data] = []
-    for data in (stream.train, stream.test):
-        for done, total in store.encode(data, encode, front):
-            yield Event(cell.recipe.name, cell.seed, 0, len(stream), Step("encoding", done, total, 0.0), None)
-        latents = store.open(data, front)
-        assert latents is not None, "the store keeps what it has encoded"
-        found.append(latents)
-    return stream.over(*found)
+    train = yield from _events(store.encode(stream.train, encode, front), cell, len(stream))
+    test = yield from _events(store.encode(stream.test, encode, front), cell, len(stream))
+    return stream.over(train, test)
+
+
+def _events(
+    encoding: Generator[tuple[int, int], None, StoredLatents], cell: Cell, experiences: int
+) -> Generator[Event, None, StoredLatents]:
+    """Passes the progress of an encoding on as events, and returns its latents."""
+    while True:
+        try:
+            done, total = next(encoding)
+        except StopIteration as end:
+            return end.value
+        yield Event(cell.recipe.name, cell.seed, 0, experiences, Step("encoding", done, total, 0.0), None)
 
 
 def images_of(recipe: StreamRecipe) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ named by the front and the data set, and shared by epochs, experiences, arms, se
 import errno
 import math
 import os
+import re
 import secrets
 import shutil
 import time
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import torch
@@ -26,6 +28,9 @@ from negreplay.errors import UserError
 from negreplay.files import lock
 
 Encode = Callable[[Float[Tensor, "k *image"]], Float[Tensor, "k *latent"]]
+
+_TEMPORARY = re.compile(r".+\.channels-last\.[0-9a-f]{8}\.tmp")
+"""Names of files that are being written; nobody else gives such names."""
 
 # A writer has its file for an instant before it holds the lock on it.
 _YOUNG_SECONDS = 60.0
@@ -69,11 +74,14 @@ class LatentStore:
             data: the images.
             front: the fingerprint of the front's weights and shape.
         """
+        path = self._path(data, front)
         try:
-            latents = np.load(self._path(data, front), mmap_mode="r")
-        except (OSError, ValueError, EOFError):
+            latents = np.lib.format.open_memmap(path, mode="r")
+            whole = path.stat().st_size == latents.offset + latents.nbytes
+        except (OSError, ValueError, EOFError, TypeError, OverflowError, SyntaxError, TokenError):  # a damaged header
             return None
-        if latents.dtype != np.float32 or len(latents) != len(data.labels):
+        usable = latents.dtype == np.float32 and latents.flags.c_contiguous
+        if not (whole and usable and latents.ndim > 1 and len(latents) == len(data.labels)):
             return None
         return StoredLatents(latents, data.labels, data.names, f"{front}-{data.fingerprint}")
 
@@ -98,7 +106,7 @@ class LatentStore:
             UserError: the folder cannot be written, or has too little space.
         """
         stored = self.open(data, front)
-        if stored is not None:
+        if stored is not None and stored.latents.shape[1:] == _latents(data, encode, torch.arange(1)).shape[1:]:
             return stored
         path = self._path(data, front)
         temporary = path.with_name(f"{path.stem}.{secrets.token_hex(4)}.tmp")
@@ -131,6 +139,8 @@ def _write(temporary: Path, data: Data, encode: Encode, batch: int) -> Generator
                 _append(file, latents.data)
             done += len(chunk)
             yield done, total
+        with _explained(temporary.parent, needed):
+            os.fsync(file.fileno())  # the file may otherwise take its name before the disk has its content
 
 
 def _latents(data: Data, encode: Encode, rows: Int[Tensor, " k"]) -> Float32[np.ndarray, "k *place channels"]:
@@ -155,7 +165,8 @@ def _create(temporary: Path, needed: int) -> FileIO:
     folder = temporary.parent
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.tmp"):
-        _remove_abandoned(path)
+        if _TEMPORARY.fullmatch(path.name):
+            _remove_abandoned(path)
     if shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     file = FileIO(temporary, "x")

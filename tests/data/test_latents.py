@@ -68,7 +68,7 @@ def test_encodes_every_image_once(store: LatentStore, data: Tensors):
     assert progress == [(20, 50), (40, 50), (50, 50)]
     assert front.calls == 3
     again = run(store.encode(data, front, "f0", batch=20))
-    assert front.calls == 3 and again.progress == []
+    assert front.calls == 4 and again.progress == [], "only the shape of a latent is asked again"
     rows = torch.arange(IMAGES)
     assert torch.equal(again.latents.read(rows), stored.read(rows))
     assert files(store) == ["f0-da7a.channels-last.npy"]
@@ -175,11 +175,45 @@ def test_damaged_file_is_encoded_anew(store: LatentStore, data: Tensors, content
     assert run(store.encode(data, Front(), "f0")).progress == [(50, 50)]
 
 
-def test_file_of_another_length_or_type_is_encoded_anew(store: LatentStore, data: Tensors):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((IMAGES - 1, 5, 2), np.float32),
+        np.zeros((IMAGES, 5, 2), np.float64),
+        np.zeros((IMAGES, 2, 5), np.float32),
+        np.zeros((IMAGES, 10), np.float32),
+        np.zeros(IMAGES, np.float32),
+        np.zeros((IMAGES, 5, 2), np.float32, order="F"),
+    ],
+    ids=["fewer images", "doubles", "another shape", "fewer dimensions", "no latents", "another order"],
+)
+def test_a_file_of_other_latents_is_encoded_anew(store: LatentStore, data: Tensors, wrong: np.ndarray):
     store.folder.mkdir()
-    for wrong in (np.zeros((IMAGES - 1, 5, 2), np.float32), np.zeros((IMAGES, 5, 2), np.float64)):
-        np.save(store.folder / "f0-da7a.channels-last.npy", wrong)
-        assert store.open(data, "f0") is None
+    np.save(store.folder / "f0-da7a.channels-last.npy", wrong)
+    front = Front()
+    stored = run(store.encode(data, front, "f0")).latents
+    assert torch.equal(stored.read(torch.arange(IMAGES)), front(data.x))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"(50, 5, 2)", b"(5_, 5, 2)"), (b"<f4", b"<q\xff"), (b"False", b"01010"), (b"}", b"{")]
+)
+def test_a_file_with_a_damaged_header_is_encoded_anew(store: LatentStore, data: Tensors, old: bytes, new: bytes):
+    run(store.encode(data, Front(), "f0"))
+    path = store.folder / "f0-da7a.channels-last.npy"
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    assert run(store.encode(data, Front(), "f0")).progress == [(50, 50)]
+
+
+def test_files_of_others_stay(store: LatentStore, data: Tensors):
+    store.folder.mkdir()
+    thesis = store.folder / "thesis.tmp"
+    thesis.write_text("years of work")
+    os.utime(thesis, (0, 0))
+    run(store.encode(data, Front(), "f0"))
+    assert thesis.read_text() == "years of work"
 
 
 def test_too_little_space_is_found_before_writing(store: LatentStore, data: Tensors, monkeypatch: pytest.MonkeyPatch):
