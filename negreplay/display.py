@@ -59,7 +59,7 @@ class Lines:
 
 
 def learn_and_report(run: Run, shipped: Sequence[Study], console: Console) -> None:
-    """Learns what is left of a run, writes its report and prints its table.
+    """Says what there is to learn from, learns what is left of a run, writes its report and prints its table.
 
     Args:
         run: the run.
@@ -70,6 +70,8 @@ def learn_and_report(run: Run, shipped: Sequence[Study], console: Console) -> No
         KeyboardInterrupt: Ctrl-C was pressed while it learned, or, if it is a `Terminated`, the system ended it; its
             text says how to go on.
     """
+    for sentence in run.images:
+        Lines(console, time.monotonic).line(sentence)
     try:
         with closing(learn(run)) as events:
             show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))

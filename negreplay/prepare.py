@@ -60,26 +60,26 @@ class Event:
     row: Row | None
 
 
-def check_cells(cells: Iterable[Cell]) -> tuple[str, ...]:
+def check_cells(cells: Iterable[Cell]) -> Stream:
     """Builds all that the cells need and lets it go, to refuse a wrong recipe before anything is written.
 
     Returns:
-        The names of the classes of the first one.
+        The stream of the first one.
 
     Raises:
         UserError: data or weights are missing, or a recipe does not fit them.
     """
     open_data.cache_clear()  # images may have changed since an earlier run of this process
-    names: list[tuple[str, ...]] = []
+    streams: list[Stream] = []
     for cell in cells:
         try:
-            names.append(build_cell(cell)[0].names)
+            streams = [*streams[:1], build_cell(cell)[0]]
         except (RuntimeError, ValueError) as error:  # torch's, where shapes do not fit or memory does not suffice
             raise UserError(
                 f"arm {cell.recipe.name!r} cannot be built ({str(error).splitlines()[0]}): "
                 "make its classifier, generator and replay.memory fit the images."
             ) from error
-    return names[0]
+    return streams[0]
 
 
 def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:

@@ -23,6 +23,7 @@ from negreplay import __version__
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position, read_rows_of
+from negreplay.data.overview import overview
 from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
@@ -44,7 +45,8 @@ class Run:
     """A study in its folder: where it finds things, what was typed and on what machine, the names of its classes.
 
     `jobs` arms are learned at once, each in a process of its own when there are several. Each of them has so many
-    `threads`, for on more threads sums are rounded otherwise. `identity` is what its numbers depend on.
+    `threads`, for on more threads sums are rounded otherwise. `identity` is what its numbers depend on. `images` says
+    in sentences what there is to learn from and to test with, and what is left out.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class Run:
     classes: tuple[str, ...]
     threads: int = 1
     identity: dict[str, Any] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
     def cells(self) -> list[Cell]:
         """One for each seed and arm, in the order in which they are learned."""
@@ -78,9 +81,19 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str, t
     if threads < 1:
         raise UserError(f"--threads is {threads}: give 1 or more.")
     _check_device(places.device)
-    classes = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
-    identity = identify(study, places)
-    run = Run(folder, study, places, jobs, command, machine(places.device), classes, threads, identity)
+    stream = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
+    run = Run(
+        folder=folder,
+        study=study,
+        places=places,
+        jobs=jobs,
+        command=command,
+        machine=machine(places.device),
+        classes=stream.names,
+        threads=threads,
+        identity=identify(study, places),
+        images=tuple(overview(stream.train, stream.test)),
+    )
     made = not folder.exists()
     with alone(folder / LOCK, _busy(folder)):
         if (folder / "study.json").exists():
@@ -98,7 +111,7 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str, t
 
 
 def _write(run: Run) -> None:
-    names = "command", "machine", "jobs", "threads", "classes", "identity"
+    names = "command", "machine", "jobs", "threads", "classes", "images", "identity"
     settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
     write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
     write_whole(run.folder / "study.json", dump_study(run.study))
@@ -152,9 +165,18 @@ def reopen(folder: Path) -> Run:
         found = settings["places"]
         store = Path(found["store"]) if found["store"] else None
         places = Places(Path(found["data"]), Path(found["weights"]), store, Device(**found["device"]))
-        command, where, classes = settings["command"], settings["machine"], tuple(settings["classes"])
-        threads, identity = int(settings.get("threads", 1)), settings.get("identity", {})
-        return Run(folder, study, places, int(settings["jobs"]), command, where, classes, threads, identity)
+        return Run(
+            folder=folder,
+            study=study,
+            places=places,
+            jobs=int(settings["jobs"]),
+            command=settings["command"],
+            machine=settings["machine"],
+            classes=tuple(settings["classes"]),
+            threads=int(settings.get("threads", 1)),
+            identity=settings.get("identity", {}),
+            images=tuple(settings.get("images", ())),
+        )
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise UserError(f"{path} cannot be read ({reason}): restore it, or run the study in another folder.") from error
@@ -246,7 +268,7 @@ def report(run: Run, shipped: Sequence[Study]) -> list[Row]:
         else:
             rows = rows_of(run.folder, run.study)
             write_rows(run.folder / RESULTS, rows)
-    write_report(run.folder, run.study, rows, run.machine, run.command, shipped)
+    write_report(run.folder, run.study, rows, run.machine, run.command, shipped, run.images)
     return rows
 
 

@@ -206,7 +206,7 @@ def test_a_finished_cell_does_nothing(tmp_path: Path):
 
 def test_a_look_ahead_names_the_classes_and_leaves_nothing(study: Study, tmp_path: Path):
     before = set(tmp_path.rglob("*"))
-    assert check_cells(cells(study, tmp_path, "a", True)) == ("cat", "dog", "eel")
+    assert check_cells(cells(study, tmp_path, "a", True)).names == ("cat", "dog", "eel")
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -90,8 +90,20 @@ def test_images_of_any_kind_are_welcome(negreplay: Negreplay, tmp_path: Path):
     Image.new("L", (20, 9), 90).save(cats / "grey.png")
     Image.new("CMYK", (9, 20), (10, 20, 30, 40)).save(cats / "cmyk.jpg")
     Image.fromarray(np.full((16, 16), 40000, dtype=np.uint16)).save(cats / "sixteen.png")
-    (cats / "notes.txt").write_text("no image, and no trouble")
     assert run(negreplay, photographs("nr-od")).code == 0
+
+
+def test_what_is_left_out_is_said_before_learning_and_in_the_report(negreplay: Negreplay, tmp_path: Path):
+    cats = tree(tmp_path) / "train" / "cat"
+    (cats / "no\x1bte.heic").write_text("no image")
+    done = run(negreplay, photographs("no-replay"))
+    counts = "12 training images of 3 classes, 4 of each."
+    left_out = r"1 file or folder is left out: train/cat/no\x1bte.heic ("
+    assert done.out.splitlines()[0] == counts and done.out.splitlines()[2].startswith(left_out)
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert counts in page and left_out in page
+    Path("out/report.html").unlink()
+    assert negreplay("report", "out").code == 0 and Path("out/report.html").read_text(encoding="utf-8") == page
 
 
 def test_one_image_and_a_memory_larger_than_the_data(negreplay: Negreplay, tmp_path: Path):

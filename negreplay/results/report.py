@@ -21,6 +21,7 @@ from negreplay.results.paper import Benchmark, benchmark_of
 from negreplay.results.settings import changes, differences
 from negreplay.results.table import averaging, title
 from negreplay.results.targets import Target, target
+from negreplay.results.text import printable
 
 BLOCK = 25
 SOURCES = {
@@ -75,7 +76,13 @@ def _meaning(recipe: Recipe) -> Iterator[str]:
 
 
 def write_report(
-    folder: Path, study: Study, rows: Sequence[Row], machine: str, command: str, shipped: Sequence[Study] = ()
+    folder: Path,
+    study: Study,
+    rows: Sequence[Row],
+    machine: str,
+    command: str,
+    shipped: Sequence[Study] = (),
+    images: Sequence[str] = (),
 ) -> Path:
     """Write `report.html`, `curves-whole.png` and `curves-growing.png`.
 
@@ -87,6 +94,7 @@ def write_report(
         command: the command line that reproduces it.
         shipped: the studies that ship with the library. The paper's numbers stand beside arms that are as one of them
             has them, and the page says what was changed in a study that has the name of one.
+        images: sentences on what was learned from and tested with, and on what was left out.
 
     Returns:
         The path of `report.html`.
@@ -95,7 +103,7 @@ def write_report(
         curves.write_png(folder / f"curves-{protocol}.png", study, rows, protocol)
     path = folder / "report.html"
     original = next((known for known in shipped if known.name == study.name), None)
-    write_whole(path, _page(study, rows, machine, command, original).encode())
+    write_whole(path, _page(study, rows, machine, command, original, images).encode())
     return path
 
 
@@ -108,7 +116,9 @@ def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _page(study: Study, rows: Sequence[Row], machine: str, command: str, original: Study | None) -> str:
+def _page(
+    study: Study, rows: Sequence[Row], machine: str, command: str, original: Study | None, images: Sequence[str]
+) -> str:
     benchmark = benchmark_of(study.name) if original else None
     experiences = max((row.experiences for row in rows), default=0)
     changed = changes(study, original) if original else []
@@ -140,6 +150,7 @@ def _page(study: Study, rows: Sequence[Row], machine: str, command: str, origina
         averaging=averaging(study),
         settings=json.dumps(asdict(study), indent=2, ensure_ascii=False),
         machine=machine,
+        seen=printable(" ".join(images)),
         command=command,
     )
 
