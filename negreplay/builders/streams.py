@@ -43,11 +43,11 @@ def _check_tested(test: Data, step: int) -> None:
         return [name for name, count in zip(test.names, counts.tolist(), strict=True) if not count]
 
     if missing := untested(1):
-        raise UserError(f"the test set has no images of {len(missing)} classes, {some(missing)}: add some of each.")
+        raise UserError(f"the test set has no images of some classes ({some(missing)}): add some of each.")
     if missing := untested(step):
         enough = next(less for less in range(min(step, len(test.labels)) - 1, 0, -1) if not untested(less))
         raise UserError(
-            f"stream.test_every is {step}, which leaves no test images of {len(missing)} classes, {some(missing)}: "
+            f"stream.test_every is {step}, which leaves no test images of some classes ({some(missing)}): "
             f"lower it, for example to {enough}."
         )
 

@@ -66,7 +66,7 @@ def decode(files: Files, member: str, recipe: ImageRecipe, draw: int | None = No
             rgb = _to_rgb(image)
     except Exception as error:  # Pillow and zipfile do not limit what a damaged file makes them raise
         raise UserError(
-            f"{files.path / member} is no readable image ({reason_of(error)}): replace or remove it."
+            f"{files.path / member} is no readable image ({reason_of(error)}): replace it by a whole one."
         ) from error
     x, y = rgb.width / full[0], rgb.height / full[1]
     return transformed(rgb, (left * x, top * y, right * x, bottom * y), recipe, draw)

@@ -17,6 +17,7 @@ from negreplay.errors import UserError
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 60.0
 _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 206, 416
+_AGAIN = "move it away and run the same command again, which gets it anew."
 
 
 class Advance(NamedTuple):
@@ -59,11 +60,11 @@ def fetch(url: str, path: Path, md5: str | None = None) -> Generator[Advance, No
             if size <= reached or size == 0:
                 raise UserError(
                     f"{url} cannot be downloaded ({cut}): check the network and run the same command again, "
-                    f"which goes on where this one stopped, or put {path.name} into {path.parent} yourself."
+                    f"which goes on where this one stopped, or put {_own(url, path)} yourself."
                 ) from cut
             reached = size
     if md5 is not None:
-        yield from _check(part, md5, url)
+        yield from _check(part, md5, url, path)
     part.replace(path)
 
 
@@ -120,7 +121,12 @@ def _reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def _check(part: Path, md5: str, url: str) -> Iterator[Advance]:
+def _own(url: str, path: Path) -> str:
+    """What a user who has the file from elsewhere does: under its official name, no command removes it."""
+    return f"{url.rsplit('/', 1)[1]} into {path.parent}"
+
+
+def _check(part: Path, md5: str, url: str, path: Path) -> Iterator[Advance]:
     digest, total, done = hashlib.md5(usedforsecurity=False), part.stat().st_size, 0
     with part.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -131,7 +137,7 @@ def _check(part: Path, md5: str, url: str) -> Iterator[Advance]:
         part.unlink()
         raise UserError(
             f"what came from {url} is not the official file (its MD5 is {digest.hexdigest()}, not {md5}) and was "
-            "removed: run the same command again."
+            f"removed: run the same command again, or put {_own(url, path)} yourself."
         )
 
 
@@ -157,7 +163,7 @@ def unpack(archive: Path, name: str, folder: Path) -> Generator[Advance, None, N
                 yield Advance("unpack", done, len(members), "images")
         (unfinished / name).replace(folder)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
-        raise UserError(f"{archive} cannot be unpacked ({error}): remove it, and get it again.") from error
+        raise UserError(f"{archive} cannot be unpacked ({error}): {_AGAIN}") from error
     except OSError as error:
         raise _disk(folder, error) from error
     finally:
@@ -168,10 +174,10 @@ def _members(file: zipfile.ZipFile, name: str, archive: Path) -> list[zipfile.Zi
     """What lies in a folder of a zip, once it is sure that all of it does."""
     members = [info for info in file.infolist() if info.filename.startswith(f"{name}/")]
     if not members:
-        raise UserError(f"{archive} holds no folder {name}: remove it, and get it again.")
+        raise UserError(f"{archive} holds no folder {name}: {_AGAIN}")
     for info in members:
         if ".." in info.filename.replace("\\", "/").split("/"):
-            raise UserError(f"{archive} holds {info.filename!r}, which leads out of {name}: remove it.")
+            raise UserError(f"{archive} holds {info.filename!r}, which leads out of {name}: {_AGAIN}")
     return members
 
 

@@ -156,7 +156,7 @@ def _explained(folder: Path, needed: int) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{folder} cannot hold the latents, which need {math.ceil(needed / 1e6)} MB ({error.strerror}): "
-            "make room there, or choose another folder."
+            "make room there, or start a run that stores them elsewhere."
         ) from error
 
 

@@ -60,11 +60,11 @@ def screen(files: Files, members: Sequence[Member], all_images: bool = False) ->
     damaged = [(files.path / member.path, of.reason) for member, of in pairs if of.damaged]
     if len(damaged) == 1:
         path, reason = damaged[0]
-        raise UserError(f"{path} is no readable image ({reason}): replace or convert it, or leave it out.")
+        raise UserError(f"{path} is no readable image ({reason}): replace or convert it, or leave it out of a new run.")
     if damaged:
         raise UserError(
             f"{len(damaged)} files are no readable images, {some(f'{path} ({why})' for path, why in damaged)}: "
-            "replace or convert them, or leave them out."
+            "replace or convert them, or leave them out of a new run."
         )
     images = [member._replace(stamp=of.stamp) for member, of in pairs if of.stamp]
     return images, [LeftOut(member.path, of.reason) for member, of in pairs if not of.stamp]

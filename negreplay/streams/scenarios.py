@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from negreplay.data.data import Data
+from negreplay.data.screening import some
 from negreplay.data.selected import Selected
 from negreplay.errors import UserError
 from negreplay.streams.stream import Stream
@@ -88,8 +89,10 @@ def class_order(train: Data, first: int, seed: int, names: Sequence[str]) -> Int
     """The classes as they arrive: drawn by the seed, unless `names` gives them; `first` must not be more than all."""
     classes = len(train.names)
     if first > classes:
+        there, remedy = f"{classes} class{'es' * (classes != 1)}", f"{classes} or fewer" if classes > 1 else "1"
         raise UserError(
-            f"stream.first_classes is {first}, but the data has {classes} classes: give {classes} or fewer."
+            f"stream.first_classes is {first}, but the data has {there}, {some(train.names)}: "
+            f"give {remedy}, or add classes."
         )
     if not names:
         return torch.from_numpy(np.random.RandomState(seed).permutation(classes))

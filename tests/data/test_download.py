@@ -125,9 +125,8 @@ def test_more_than_all_of_it_is_there(site: Site, tmp_path: Path):
 
 def test_a_wrong_checksum(site: Site, tmp_path: Path):
     site.files["a.zip"] = CONTENT[:-1] + bytes([CONTENT[-1] ^ 1])
-    with pytest.raises(
-        UserError, match=rf"a\.zip is not the official file \(its MD5 is \w+, not {MD5}\) and was remov"
-    ):
+    sentence = rf"a\.zip is not the official file \(its MD5 is \w+, not {MD5}\) and was removed: run the same command "
+    with pytest.raises(UserError, match=sentence + r"again, or put a\.zip into .* yourself\.$"):
         get(site, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -237,7 +236,7 @@ def test_what_a_killed_unpacking_left_is_removed(tmp_path: Path):
 def test_paths_that_lead_out_are_refused(tmp_path: Path, name: str):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     archive = zipped(tmp_path / "deep" / "er", "in/1.png", name)
-    with pytest.raises(UserError, match="which leads out of in: remove it"):
+    with pytest.raises(UserError, match="which leads out of in: move it away and run the same command again"):
         list(unpack(archive, "in", archive.with_name("out")))
     assert names(tmp_path) == {"deep/er/a.zip"}
 
@@ -248,7 +247,7 @@ def test_absolute_paths_are_not_looked_at(tmp_path: Path):
 
 
 def test_a_zip_without_the_folder(tmp_path: Path):
-    with pytest.raises(UserError, match=r"a\.zip holds no folder in: remove it, and get it again"):
+    with pytest.raises(UserError, match=r"a\.zip holds no folder in: move it away and run the same command again"):
         list(unpack(zipped(tmp_path, "other/1.png"), "in", tmp_path / "out"))
 
 
@@ -257,7 +256,9 @@ def test_a_damaged_zip(tmp_path: Path):
     content = archive.read_bytes()
     for damaged in (content[:40], content.replace(b"this is in/2.png", b"this is in/3.png")):
         archive.write_bytes(damaged)
-        with pytest.raises(UserError, match=r"a\.zip cannot be unpacked \(.+\): remove it, and get it again"):
+        with pytest.raises(
+            UserError, match=r"a\.zip cannot be unpacked \(.+\): move it away and run the same command again"
+        ):
             list(unpack(archive, "in", tmp_path / "out"))
         assert names(tmp_path) == {"a.zip"}
 

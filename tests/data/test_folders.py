@@ -187,7 +187,7 @@ def test_truncated_image_is_named_when_it_is_read(tree: Path, name: str):
     for source in (tree, zipped(tree)):
         train, _ = load_images(source, ImageRecipe(8))
         assert train.read(torch.tensor([0])).shape == (1, 3, 8, 8)
-        with pytest.raises(UserError, match=rf"train/dog/{name} is no readable image .*: replace or remove it\."):
+        with pytest.raises(UserError, match=rf"train/dog/{name} is no readable image .*: replace it by a whole one\."):
             train.read(torch.arange(len(train.labels)))
 
 

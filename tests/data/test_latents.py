@@ -233,7 +233,7 @@ def test_disk_that_fills_up_leaves_nothing(store: LatentStore, data: Tensors, mo
             return super().write(content)
 
     monkeypatch.setattr(latents, "FileIO", FullDisk)
-    with pytest.raises(UserError, match=r"need 1 MB \(No space left on device\): make room there, or choose another"):
+    with pytest.raises(UserError, match=r"need 1 MB \(No space left on device\): make room there, or start a run that"):
         run(store.encode(data, Front(), "f0", batch=20))
     assert files(store) == []
     assert store.open(data, "f0") is None
@@ -253,6 +253,7 @@ def test_partial_writes_are_carried_on(store: LatentStore, data: Tensors, monkey
 def test_folder_that_is_a_file(tmp_path: Path, data: Tensors):
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(
-        UserError, match=r"cannot hold the latents, which need 1 MB .*: make room there, or choose another folder"
+        UserError,
+        match=r"cannot hold the latents, which need 1 MB .*: make room there, or start a run that stores them",
     ):
         run(LatentStore(tmp_path / "taken" / "latents").encode(data, Front(), "f0"))

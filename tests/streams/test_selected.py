@@ -101,7 +101,7 @@ def test_the_order_of_domains_can_be_given():
 def test_domains_have_equally_many_classes(classes: int):
     with pytest.raises(UserError, match=rf"stream\.classes is {classes}: in new-domains give a divisor of 6\.$"):
         new_domains(plain(2, 6), plain(2, 6), classes, seed=0)
-    with pytest.raises(UserError, match="first_classes is 7, but the data has 6 classes: give 6 or fewer"):
+    with pytest.raises(UserError, match=r"first_classes is 7, but the data has 6 classes, .*: give 6 or fewer"):
         new_domains(plain(2, 6), plain(2, 6), 7, seed=0)
     assert len(new_domains(plain(2, 6), plain(2, 6), 6, seed=0)) == 1
 
