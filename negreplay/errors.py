@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class NotThereError(UserError):
-    """What a study names is not in the place where it was looked for; a command may say how to name another place."""
+    """What a study names is not in the place where it was looked for."""
 
 
 class Terminated(KeyboardInterrupt):

@@ -116,6 +116,15 @@ def test_one_image_and_a_memory_larger_than_the_data(negreplay: Negreplay, tmp_p
     assert len(numbers(Path("out"))) == 4 * 3
 
 
+def test_experiences_of_one_image_are_learned_with_plain_batch_norm_too(negreplay: Negreplay, tmp_path: Path):
+    """The last maps are 1 x 1, so each channel has a single value in the minibatch."""
+    tree(tmp_path, images=1)
+    classifier = replace(photographs().recipes[0].classifier, renorm=None)
+    done = run(negreplay, photographs("no-replay", classifier=classifier))
+    assert done.code == 0 and done.err == ""
+    assert len(numbers(Path("out"))) == 3
+
+
 def test_names_that_are_no_text_or_look_like_markup_come_as_far_as_the_report(negreplay: Negreplay, tmp_path: Path):
     pets = tree(tmp_path)
     for split in ("train", "test"):

@@ -23,6 +23,8 @@ HOPELESS = PhaseRecipe(epochs=1, lr_features=1e30, lr_head=1e30)
 def test_an_unknown_study(negreplay: Negreplay):
     assert "did you mean 'digits'?" in negreplay("run", "digts").sentence()
     assert "choose one of digits, cifar50-nc" in negreplay("show", "birds").sentence()
+    file_of(digits("no-replay"), Path())
+    assert "did you mean 'study-to-run.json'?" in negreplay("run", "study-to-run").sentence()
     assert "there is no file no.json" in negreplay("run", "no.json").sentence()
     assert not Path("runs").exists()
 

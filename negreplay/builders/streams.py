@@ -79,19 +79,21 @@ def _find_images(name: str, place: Path) -> Path:
     try:
         return find(name, place, "images", (".zip", ".csv"))
     except NotThereError as error:
-        raise NotThereError(f"{str(error).removesuffix('.')}{_seen(place)}.") from error
+        raise NotThereError(f"{str(error).removesuffix('.')}{_seen(name, place)}.") from error
 
 
-def _seen(place: Path) -> str:
-    """What a folder holds instead; it is not searched, for it may be a large one."""
+def _seen(name: str, place: Path) -> str:
+    """What a folder holds instead, and another remedy; it is not searched, for it may be a large one."""
+    made = f", or make them there with `negreplay data cifar50 --root {place / name} --from ARCHIVE`"
+    made = made if name == "cifar50" else ""
     try:
         folders = [path for path in place.iterdir() if path.is_dir() and not is_hidden(path.name)]
         files = [path.name for path in place.iterdir() if path.is_file() and not is_hidden(path.name)]
         inside = [path.name for folder in folders for path in folder.iterdir() if path.is_file()]
     except OSError:  # nothing is there, or it may not be looked at
-        return ""
+        return made
     unsorted = any(name.lower().endswith(SUFFIXES) for name in (*files, *inside))
-    remedy = f", or {LAYOUT} in {place}" if unsorted else ""
+    remedy = f", or {LAYOUT} in {place}" if unsorted else made
     return f" ({contents({folder.name for folder in folders}, files)}){remedy}"
 
 

@@ -210,6 +210,8 @@ def _study(name: str) -> Study:
         from negreplay.builders.changes import read_any_study
 
         return read_any_study(Path(name), STUDIES)
+    if Path(f"{name}.json").is_file() and name not in {known.name for known in STUDIES}:
+        raise UserError(f"there is no study {name!r}, but a file: did you mean {f'{name}.json'!r}?")
     return study(name)
 
 

@@ -108,6 +108,10 @@ def _unpickled(layout: _Layout, place: Path) -> tuple[Path, dict[str, object]]:
         if path.name == layout.archive and path.is_file():
             packed, folder = _packed(path, {f"{layout.folder}/{file}" for file in wanted}), path / layout.folder
             return folder, {file: load_arrays(packed[f"{layout.folder}/{file}"], folder / file) for file in wanted}
+    if place.is_file():
+        raise UserError(
+            f"{place} is not called {layout.archive}: give the archive the name under which it is published."
+        )
     raise NotThereError(
         f"there is no {layout.archive} and no {layout.folder} in {place}: put one of them there, as published."
     )

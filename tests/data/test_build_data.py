@@ -78,6 +78,16 @@ def test_a_folder_of_classes_is_described(tmp_path: Path):
         build_data(PETS, tmp_path)
 
 
+def test_cifar50_is_told_how_it_is_made(tmp_path: Path):
+    cifar50 = replace(PETS, data="cifar50")
+    command = rf"make them there with `negreplay data cifar50 --root {tmp_path}/data/cifar50 --from ARCHIVE`\.$"
+    with pytest.raises(NotThereError, match=rf"which is no folder: put cifar50 or .* there, or {command}"):
+        build_data(cifar50, tmp_path / "data")
+    (tmp_path / "data" / "core50").mkdir(parents=True)
+    with pytest.raises(NotThereError, match=rf"\(it holds the folder core50\), or {command}"):
+        build_data(cifar50, tmp_path / "data")
+
+
 def test_one_class_and_a_huge_step(tmp_path: Path):
     save(plain(), tmp_path / "pets" / "train" / "a" / "0.png")
     for k in range(3):

@@ -134,6 +134,12 @@ def test_what_is_missing_is_named_with_an_option_of_the_command(negreplay: Negre
     assert sentence.endswith("with --from PATH.")
     sentence = negreplay("data", "cifar50", "--from", "nowhere").sentence()
     assert sentence.endswith("in nowhere: put one of them there, as published.")
+    (tmp_path / "cifar-100-python (1).tar.gz").write_bytes(b"a second download")
+    sentence = negreplay("data", "cifar50", "--from", "cifar-100-python (1).tar.gz").sentence()
+    assert sentence.startswith(
+        "cifar-100-python (1).tar.gz is not called cifar-100-python.tar.gz: give the archive the"
+    )
+    (tmp_path / "cifar-100-python (1).tar.gz").unlink()
     assert "--from is of cifar50 only" in negreplay("data", "core50", "--from", "nowhere").sentence()
     assert not list(tmp_path.iterdir())
 

@@ -165,6 +165,19 @@ def test_fingerprint_names_the_content(tree: Path):
     assert fingerprints()[1] == before[1]
 
 
+def test_fingerprint_sees_that_folders_changed_places(tmp_path: Path):
+    """Names, sizes and times are equal: only the content tells."""
+    for split in ("train", "test"):
+        for name, seed in (("cat", 1), ("dog", 2)):
+            image = save(noise(seed, size=4), tmp_path / split / name / "0.bmp")
+            os.utime(image, ns=(1, 1))
+    before = [split.fingerprint for split in load_images(tmp_path, ImageRecipe())]
+    for old, new in (("cat", "other"), ("dog", "cat"), ("other", "dog")):
+        (tmp_path / "test" / old).rename(tmp_path / "test" / new)
+    after = [split.fingerprint for split in load_images(tmp_path, ImageRecipe())]
+    assert after[0] == before[0] and after[1] != before[1]
+
+
 def test_fingerprint_of_a_zip_is_by_content_not_by_time(tree: Path):
     before = load_images(zipped(tree), ImageRecipe())[0].fingerprint
     assert load_images(zipped(tree, "pets/"), ImageRecipe())[0].fingerprint == before
