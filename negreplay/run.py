@@ -132,7 +132,7 @@ def resume(folder: Path) -> Run:
         UserError: there is none, its files are damaged, or its study, data or weights have changed.
     """
     run = reopen(folder)
-    _check_device(run.places.device)
+    _check_device(run.places.device, "resume the run on a machine that has it, or run the study in another folder.")
     if run.identity:
         try:
             for sentence in compare(folder, run.identity, run.study, run.places):
@@ -281,7 +281,8 @@ def machine(device: Device) -> str:
     return ", ".join((*parts, *programs))
 
 
-def _check_device(device: Device) -> None:
+def _check_device(device: Device, remedy: str | None = None) -> None:
+    """Refuses a device that is not usable here; the `remedy`, if none is given, is to choose another one."""
     usable = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
     choices = " or ".join(usable)
     if device.name.partition(":")[0] not in ("cpu", "cuda", "mps"):
@@ -290,4 +291,6 @@ def _check_device(device: Device) -> None:
         torch.empty(1, device=device.name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"the device {device.name} is not usable here ({reason}): {choices} can be used.") from error
+        raise UserError(
+            f"the device {device.name} is not usable here ({reason}): {remedy or f'{choices} can be used.'}"
+        ) from error

@@ -57,6 +57,11 @@ def test_jobs_cannot_be_negative(negreplay: Negreplay):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there(negreplay: Negreplay):
     assert "the device cuda is not usable here (" in refused(negreplay, digits(), "--device", "cuda")
+    run(negreplay, digits("no-replay"))
+    settings = Path("out/run.json")
+    settings.write_text(settings.read_text().replace('"name": "cpu"', '"name": "cuda"'))
+    sentence = negreplay("resume", "out").sentence()
+    assert sentence.endswith("): resume the run on a machine that has it, or run the study in another folder.")
 
 
 def test_an_unknown_flag_or_command_is_named(negreplay: Negreplay):
