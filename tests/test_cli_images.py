@@ -14,7 +14,9 @@ from tiny import unfinished as unfinished_in
 
 def test_images_that_are_not_there(negreplay: Negreplay):
     assert "the images 'pets' are not in" in refused(negreplay, photographs(), data=Path("nowhere"))
-    assert ": put pets or pets.zip or pets.csv there" in refused(negreplay, photographs())
+    sentence = refused(negreplay, photographs())
+    assert ": put pets or pets.zip or pets.csv there" in sentence
+    assert sentence.endswith(", or say where with --data or --weights (docs/images-and-weights.md).")
 
 
 def test_weights_that_are_not_there_or_damaged(negreplay: Negreplay, tmp_path: Path):

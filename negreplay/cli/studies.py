@@ -17,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.errors import UserError, suggest
+from negreplay.errors import NotThereError, UserError, suggest
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES, study
 
@@ -78,7 +78,13 @@ class RunCommand:
         cores = (os.cpu_count() or 1) // max(1, self.threads)
         several = max(1, min(4, cores, len(study.recipes) * len(study.seeds)))
         jobs = self.jobs or (several if self.device == "cpu" else 1)
-        learn_and_report(start(folder, study, places, jobs, _command(), self.threads), STUDIES, console)
+        try:
+            run = start(folder, study, places, jobs, _command(), self.threads)
+        except NotThereError as error:
+            raise UserError(
+                f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
+            ) from error
+        learn_and_report(run, STUDIES, console)
 
 
 @dataclass(frozen=True)
