@@ -108,6 +108,6 @@ class Dreamt:
 
     def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
         for batch in self.current.read(sweep, start):
-            made = self.teacher.sample(self.count, self.rng) if self.teacher else batch.current[:0]
-            replay = Patterns(made, batch.labels.new_zeros(self.count))
+            images = self.teacher.sample(self.count, self.rng) if self.teacher else batch.current[:0]
+            replay = Patterns(images, batch.labels.new_zeros(self.count))
             yield join(Patterns(batch.current, batch.labels), batch.encoded, replay)
