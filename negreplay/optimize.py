@@ -1,7 +1,7 @@
-"""Taking optimisation steps: the only place that does.
+"""The only place where optimisation steps are taken.
 
-`descend` is the OPTIMIZE of Algorithm 2, for classifier, generator and every stage of every learner. It is a generator:
-whoever runs it sees every step as it happens, and nothing is called back. `blocked` is the BLOCK of Algorithm 2.
+`descend` is the OPTIMIZE of Algorithm 2, for classifier, generator and every stage of every learner. It is a Python
+generator: its caller sees every step as it happens, without callbacks. `blocked` is the BLOCK of Algorithm 2.
 """
 
 import math
@@ -50,10 +50,10 @@ Group = tuple[Iterable[nn.Parameter], float]
 
 @dataclass(frozen=True)
 class Descent:
-    """What learns and how: groups of parameters with their learning rates, who takes the steps, and how many.
+    """What learns and how: groups of parameters with their learning rates, the optimiser, and the number of steps.
 
-    `part` is its name in messages and displays. Rates are multiplied by `decay` after every `decay_every` steps, if it
-    is given. The optimiser is a fresh one; with `moments` it goes on from them.
+    `part` is the name of what learns, for messages and displays. If `decay_every` is given, rates are multiplied by
+    `decay` after every so many steps. The optimiser is a fresh one; with `moments` it goes on from these.
     """
 
     part: str
@@ -70,18 +70,18 @@ def descend(
 ) -> Iterator[Step]:
     """Takes steps, epoch after epoch, and yields after each, while its gradients are at hand.
 
-    Each epoch is drawn by `rng` before its first step. What layers draw from torch's global generator, as dropout does,
-    is decided by `rng` too, and the global generator is left as it was.
+    Each epoch is drawn by `rng` before its first step. `rng` also seeds torch's global generator, from which layers
+    such as dropout draw, and the global generator is left as it was.
 
     Args:
         descent: what learns and how.
-        loss: of a minibatch.
+        loss: computes the loss of a minibatch.
         batches: draws epochs and reads them.
         device: where steps are computed.
-        rng: draws.
+        rng: draws all that is random.
 
     Raises:
-        UserError: the loss is not a number any more.
+        UserError: the loss is not finite any more.
     """
     optimizer, done, total = make_optimizer(descent.optimizer, *descent.groups), 0, descent.total
     decay_every = descent.decay_every
@@ -111,14 +111,16 @@ def descend(
 
 def make_optimizer(recipe: OptimizerRecipe, *groups: Group) -> torch.optim.Optimizer:
     """A fresh optimiser of groups of parameters, each with its learning rate."""
-    each = [{"params": list(parameters), "lr": rate} for parameters, rate in groups]
+    param_groups = [{"params": list(parameters), "lr": rate} for parameters, rate in groups]
     if recipe.kind == "adam":
-        return torch.optim.Adam(each, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=True)
-    return torch.optim.SGD(each, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        return torch.optim.Adam(
+            param_groups, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=True
+        )
+    return torch.optim.SGD(param_groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def _next_draw(rng: torch.Generator) -> int:
-    """What the generator would draw next; it goes on as if it had not been asked."""
+    """The number that the generator would draw next; the generator itself does not move on."""
     return int(torch.randint(DRAWS, (), generator=rng.clone_state()))
 
 
@@ -128,20 +130,20 @@ def descent_of(
     """How a phase trains a classifier: phi, its features, and psi, the head's rows, each at its rate (Tables 4 to 9).
 
     Args:
-        classifier: what learns, without what is blocked.
-        head: its head.
-        phase: how long, and at which rates.
-        optimizer: who takes the steps.
-        index: of the experience, from 0.
-        steps: minibatches in an epoch.
+        classifier: what learns; its blocked parameters do not.
+        head: the classifier's head.
+        phase: how long it trains, and at which rates.
+        optimizer: the settings of the optimiser.
+        index: the number of the experience, from 0.
+        steps: the number of minibatches in an epoch.
     """
     psi = list(head.parameters())
     rows = {id(p) for p in psi}
     phi = [p for p in classifier.parameters() if p.requires_grad and id(p) not in rows]
-    slower = equation_16(index, phase.floor)
+    factor = equation_16(index, phase.floor)
     return Descent(
         part="classifier",
-        groups=((phi, slower * phase.lr_features), (psi, slower * phase.lr_head)),
+        groups=((phi, factor * phase.lr_features), (psi, factor * phase.lr_head)),
         optimizer=optimizer,
         total=phase.iterations or (phase.epochs or 0) * steps,
         decay_every=phase.decay_every and phase.decay_every * steps,
@@ -150,10 +152,10 @@ def descent_of(
 
 
 class Moments(nn.Module):
-    """What an optimiser remembers of a module's parameters, kept from one experience to the next.
+    """The moments of an optimiser for a module's parameters, kept from one experience to the next.
 
-    With Adam this is also what makes it forget more: the second moments of an experience that ends with small gradients
-    make the first steps of the next one large.
+    With Adam they also make the module forget more: if an experience ends with small gradients, its second moments make
+    the first steps of the next experience large.
     """
 
     def __init__(self, module: nn.Module, kind: str) -> None:
@@ -162,27 +164,28 @@ class Moments(nn.Module):
         self.names = ("exp_avg", "exp_avg_sq", "step") if kind == "adam" else ("momentum_buffer",)
         for i, parameter in enumerate(self.learning):
             for name in self.names:
-                kept = parameter.new_zeros(()) if name == "step" else torch.zeros_like(parameter)
-                self.register_buffer(f"{name}_{i}", kept.detach())
+                moment = parameter.new_zeros(()) if name == "step" else torch.zeros_like(parameter)
+                self.register_buffer(f"{name}_{i}", moment.detach())
 
     @contextmanager
     def within(self, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-        """Within, the optimiser goes on from these moments; then they are what it has made of them."""
-        steps = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        kept = dict(self.named_buffers())
-        moved = [(i, parameter) for i, parameter in enumerate(self.learning) if id(parameter) in steps]
-        for i, parameter in moved:
-            optimizer.state[parameter] = {name: kept[f"{name}_{i}"].clone() for name in self.names}
+        """Lends the moments to an optimiser, and takes them over from it when the context ends."""
+        ids = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        buffers = dict(self.named_buffers())
+        optimized = [(i, parameter) for i, parameter in enumerate(self.learning) if id(parameter) in ids]
+        for i, parameter in optimized:
+            optimizer.state[parameter] = {name: buffers[f"{name}_{i}"].clone() for name in self.names}
         yield
-        for i, parameter in moved:
+        for i, parameter in optimized:
             for name in self.names:
-                kept[f"{name}_{i}"].copy_(optimizer.state[parameter][name])
+                buffers[f"{name}_{i}"].copy_(optimizer.state[parameter][name])
 
 
 def equation_16(index: int, floor: float | None) -> float:
     """The factor by which learning slows down from experience to experience, from 1 to `floor`; 1 where it is None.
 
-    With i = `index` + 1: 1 - (1 - floor) / (1 + exp(-1.5 i + 8)), half way down between the fifth and the sixth.
+    With i = `index` + 1 it is 1 - (1 - floor) / (1 + exp(-1.5 i + 8)), which is halfway down between the fifth and the
+    sixth experience.
 
     Departure:
         The equation is printed illegibly. Its one certain part, the fraction, rises; the text says that rates fall.
@@ -192,7 +195,7 @@ def equation_16(index: int, floor: float | None) -> float:
 
 @contextmanager
 def blocked(*modules: nn.Module) -> Iterator[None]:
-    """Within, the modules' parameters learn nothing and all their layers stay in evaluation mode."""
+    """A context in which the modules' parameters do not learn and all their layers are in evaluation mode."""
     learning = [p for module in modules for p in module.parameters() if p.requires_grad]
     training = [layer for module in modules for layer in module.modules() if layer.training]
     for parameter in learning:

@@ -29,7 +29,7 @@ class Patterns(NamedTuple):
 
     @property
     def augmented(self) -> bool:
-        """Nothing is random in a pattern that is read from memory."""
+        """False, for patterns in memory are read without random changes."""
         return False
 
     def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]:
@@ -77,13 +77,13 @@ class Loader(Protocol):
 
 
 class Order(NamedTuple):
-    """In which order rows are read, and the draws that vary them; None where nothing is varied."""
+    """The order in which rows are read, and the draws that vary them, which are None where nothing is varied."""
 
     rows: Int[Tensor, " n"]
     draws: Int[Tensor, " n"] | None
 
     def part(self, start: int, end: int) -> "Order":
-        """The rows from one place to before another one."""
+        """The rows from the place `start` up to, but without, the place `end`."""
         return Order(self.rows[start:end], None if self.draws is None else self.draws[start:end])
 
 
@@ -95,11 +95,11 @@ class Sweep(NamedTuple):
 
 
 DRAWS = 2**62
-"""A draw is an integer from 0 to below this number."""
+"""Draws are integers from 0 to one below this number."""
 
 
 def drawn(rows: Int[Tensor, " n"], augmented: bool, rng: torch.Generator) -> Order:
-    """These rows, with a draw for each where they are varied."""
+    """These rows in their order, with a draw for each if they are `augmented`."""
     return Order(rows, torch.randint(DRAWS, (len(rows),), generator=rng) if augmented else None)
 
 
@@ -123,11 +123,11 @@ def share_of(current: int, memory: int, minibatch: int, replay: int | None = Non
     """How many patterns of a minibatch are current ones.
 
     Args:
-        current: N, patterns of the experience.
-        memory: R, patterns of the memory; with 0 the whole minibatch is current.
-        minibatch: B.
-        replay: the number replayed, where it is given; otherwise round(B N / (N + R)), which reproduces the paper's
-            114 + 14, 64 + 64 and 92 + 36.
+        current: N, the number of patterns in the experience.
+        memory: R, the number of patterns in the memory; with 0 the whole minibatch is current.
+        minibatch: B, the number of patterns in a minibatch.
+        replay: how many patterns of a minibatch are replayed. With None round(B N / (N + R)) are current, which gives
+            the paper's 114 + 14, 64 + 64 and 92 + 36.
     """
     if memory == 0:
         return minibatch
@@ -138,11 +138,12 @@ def share_of(current: int, memory: int, minibatch: int, replay: int | None = Non
 
 @dataclass(frozen=True)
 class Mixture:
-    """Current patterns, each once an epoch in minibatches of nearly equal size, joined by replayed ones.
+    """Minibatches of current patterns, which replayed ones join.
 
-    In proportion (`replay` None) the memory is swept once an epoch too, unless current patterns are too few for it: a
-    minibatch never grows beyond its size, and the rest of the memory waits for another epoch. A given `replay` takes
-    that many for every minibatch from the shuffled memory, which is shuffled again whenever it is used up.
+    Each current pattern comes once an epoch, and minibatches have nearly equal size. With `replay` None the two kinds
+    are mixed in proportion, and the memory is swept once an epoch too, unless there are too few current patterns: a
+    minibatch never grows beyond its size, and the rest of the memory waits for another epoch. Otherwise each minibatch
+    takes `replay` patterns from the shuffled memory, which is shuffled again whenever it is used up.
     """
 
     data: Loader
@@ -168,12 +169,12 @@ class Mixture:
         return len(self.memory.labels)
 
     def draw(self, rng: torch.Generator) -> Sweep:
-        """An epoch, with all that is random in it."""
-        current, wanted = self.data.order(rng), self._ends()[-1]
+        """Draws an epoch, with all that is random in it."""
+        current, count = self.data.order(rng), self._ends()[-1]
         rows = torch.empty(0, dtype=torch.long)
-        while len(rows) < wanted:
+        while len(rows) < count:
             rows = torch.cat([rows, torch.randperm(self.size, generator=rng)])
-        return Sweep(current, drawn(rows[:wanted], self.memory.augmented, rng))
+        return Sweep(current, drawn(rows[:count], self.memory.augmented, rng))
 
     def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
         """The minibatches of an epoch, from the one with the number `start` on."""
@@ -185,7 +186,7 @@ class Mixture:
             yield join(current, self.data.encoded, replay)
 
     def _ends(self) -> list[int]:
-        """Of the memory's rows, how many are used before each minibatch, and in all."""
+        """How many of the memory's rows are used before each minibatch, and in all."""
         steps, total = self.steps, self.size
         if total == 0:
             return [0] * (steps + 1)

@@ -21,7 +21,7 @@ from negreplay.slow_paths import avoid_slow_paths
 
 
 def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[Event]:
-    """The cells' events as they come; `jobs` processes of so many threads take cell after cell.
+    """Learns cells in `jobs` processes of `threads` threads each, and yields their events as they come.
 
     Raises:
         UserError: a cell raised it, or one of the processes was killed from outside.
@@ -31,7 +31,7 @@ def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[E
     others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
     try:
-        with _interrupts_held():
+        with _interrupts_postponed():
             learning = {pool.submit(_work, cell) for cell in cells}
         while learning or not events.empty():
             with suppress(Empty):
@@ -54,29 +54,30 @@ def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[E
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes made within never see Ctrl-C, which a terminal sends to all of them: the first one ends the others.
+def _interrupts_postponed() -> Iterator[None]:
+    """A context in which Ctrl-C waits, and in which processes can be started that never see it.
 
-    They inherit that it is blocked, from before their first line; here it waits until the block ends.
+    A terminal sends Ctrl-C to all processes, but only the first one should act on it and end the others. A process that
+    starts in this context inherits that the signal is blocked, even before its first line.
     """
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[object] = []
-    # Another thread may be given the signal, which does not block it; Python would still interrupt this one.
-    handler = signal.signal(signal.SIGINT, lambda *signals: held.extend(signals))
+    received: list[object] = []
+    # The system may give the signal to another thread, which does not block it. Python would still interrupt this one.
+    handler = signal.signal(signal.SIGINT, lambda *signals: received.extend(signals))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         signal.signal(signal.SIGINT, handler)
-        if held:
+        if received:
             signal.raise_signal(signal.SIGINT)
 
 
 _events: "multiprocessing.Queue[Event]"
-"""In a process of `learn_in_processes`: where its events go."""
+"""The queue for the events of a process that `learn_in_processes` has started."""
 
 
 def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
@@ -89,7 +90,7 @@ def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """A killed run must not go on in its other processes: they would write beside the one that resumes it."""
+    """Ends this process with its parent: if it went on, it would write beside the run that is resumed."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "only a process that another one made comes here"
     parent.join()
@@ -99,6 +100,6 @@ def _die_with_parent() -> None:
 def _work(cell: Cell) -> None:
     shown = 0.0
     for event in learn_cell(cell):
-        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, a look at it longer
+        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, showing it longer
             shown = time.monotonic()
             _events.put(event)

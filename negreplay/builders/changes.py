@@ -91,7 +91,7 @@ def select(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> Study:
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """The places and values of `PLACE=VALUE`; a value is JSON, or else a text.
+    """The places and values of settings `PLACE=VALUE`; a value that is not JSON is a text.
 
     Raises:
         UserError: there is no `=`, or a place is named twice.
@@ -113,7 +113,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 def changed(study: Study, settings: Mapping[str, Any], source: str = "--set") -> Study:
     """The study with other values at some places, such as `first.lr_head`, in all arms that have the place.
 
-    What the paper's study gives, and how long it takes, does not hold for it.
+    It no longer says what it reproduces and how long it takes.
 
     Raises:
         UserError: no arm has the place, or the value is wrong there; the sentence starts with `source`.

@@ -186,7 +186,7 @@ def build_source(
 
 
 def build_penalty(recipe: Recipe, classifier: Classifier, rng: torch.Generator) -> Penalty:
-    """The penalty on what learns; with CWR* and its forerunners batch normalisation and the head are left free."""
+    """The penalty of a learner; with CWR* and its forerunners it leaves batch normalisation and the head free."""
     learner = recipe.learner
     if not isinstance(learner, LatentReplayRecipe) or learner.penalty is None:
         return NoPenalty()

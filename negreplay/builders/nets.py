@@ -22,10 +22,10 @@ def build_backbone(
     """The network without a head, with pretrained weights where the recipe names them.
 
     Args:
-        recipe: what is built.
-        weights: where its weights are.
-        image: one of those that it is to take.
-        rectified: whether features end in a ReLU, of residual networks.
+        recipe: the classifier whose backbone is built.
+        weights: the folder of files of weights.
+        image: an example of the images that the network is to take.
+        rectified: whether the features of residual networks end in a ReLU.
     """
     kind = recipe.weights or WeightsRecipe("")
     file = find(kind.file, weights, "weights") if recipe.weights is not None else None

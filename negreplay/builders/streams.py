@@ -25,7 +25,7 @@ from negreplay.streams.stream import Stream
 
 
 def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
-    """Training and test images; of the latter every `test_every`-th.
+    """The training images, and every `test_every`-th test image.
 
     Raises:
         UserError: they are not in `place`, or something is wrong with them.
@@ -36,7 +36,7 @@ def build_data(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
 
 
 def _check_tested(test: Data, step: int) -> None:
-    """Every class needs an image to test it with, or it would leave the accuracies without a word."""
+    """Refuses test images without some class, which would be left out of the accuracies in silence."""
 
     def untested(step: int) -> list[str]:
         counts = torch.bincount(test.labels[:: min(step, len(test.labels) + 1)], minlength=len(test.names))
@@ -79,11 +79,11 @@ def _find_images(name: str, place: Path) -> Path:
     try:
         return find(name, place, "images", (".zip", ".csv"))
     except NotThereError as error:
-        raise NotThereError(f"{str(error).removesuffix('.')}{_seen(name, place)}.") from error
+        raise NotThereError(f"{str(error).removesuffix('.')}{_contents_of(name, place)}.") from error
 
 
-def _seen(name: str, place: Path) -> str:
-    """What a folder holds instead, and another remedy; it is not searched, for it may be a large one."""
+def _contents_of(name: str, place: Path) -> str:
+    """What a folder contains instead, and another remedy; its folders are not searched, for they may be large."""
     made = f", or make them there with `negreplay data cifar50 --root {place / name} --from ARCHIVE`"
     made = made if name == "cifar50" else ""
     try:

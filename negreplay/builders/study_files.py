@@ -1,4 +1,4 @@
-"""Studies as JSON, to and fro."""
+"""Reading and writing studies as JSON."""
 
 import json
 from dataclasses import asdict
@@ -11,11 +11,11 @@ from negreplay.errors import UserError
 from negreplay.recipe import LearnerRecipe, PenaltyRecipe, Study
 
 SYSTEMS = frozenset(system.__name__ for system in (*get_args(LearnerRecipe), *get_args(PenaltyRecipe)))
-"""What pydantic calls the members of a union, each of which it tries; a study knows them by their kinds."""
+"""The names of a union's members in the errors of pydantic, which tries each; users know them by their kinds."""
 
 
 def read_study(path: Path) -> Study:
-    """The study that `dump_study` made, or that a user edited.
+    """Reads a file that `dump_study` wrote, or that a user has edited.
 
     Raises:
         UserError: the file is missing or a field is wrong.
@@ -41,7 +41,7 @@ def parse_study(content: bytes, source: str) -> Study:
 
 
 def _check_kinds(content: Any, source: str) -> None:
-    """A system that is not named would be guessed from its fields."""
+    """Refuses a system without a kind, for it would be guessed from its fields."""
     for i, recipe in enumerate(content["recipes"]):
         learner = recipe.get("learner", {"kind": ""})
         places = {f"recipes.{i}.learner": learner, f"recipes.{i}.learner.penalty": learner.get("penalty")}
@@ -52,14 +52,14 @@ def _check_kinds(content: Any, source: str) -> None:
 
 def explain(error: ValidationError) -> str:
     """The first thing that is wrong in a study, with its place and the remedy."""
-    found = error.errors()
-    others = {one["loc"][:-1] for one in found if one["type"] == "literal_error" and one["loc"][-1] == "kind"}
-    apt = [one for one in found if not any(one["loc"][: len(other)] == other for other in others)]
-    first = (apt or found)[0]
+    errors = error.errors()
+    others = {one["loc"][:-1] for one in errors if one["type"] == "literal_error" and one["loc"][-1] == "kind"}
+    relevant = [one for one in errors if not any(one["loc"][: len(other)] == other for other in others)]
+    first = (relevant or errors)[0]
     place = ".".join(str(part) for part in first["loc"] if part not in SYSTEMS) or "study"
-    if not apt:
-        beside = [one for one in found if one["loc"][:-2] == first["loc"][:-2] and one["type"] == "literal_error"]
-        kinds = [one["ctx"]["expected"] for one in beside if "ctx" in one]
+    if not relevant:
+        kind_errors = [one for one in errors if one["loc"][:-2] == first["loc"][:-2] and one["type"] == "literal_error"]
+        kinds = [one["ctx"]["expected"] for one in kind_errors if "ctx" in one]
         return f"{place}: it is {first['input']!r}: give one of {', '.join(kinds)}."
     reason = f"{place}: {first['msg'].removeprefix('Value error, ')}"
     match first["type"]:

@@ -26,12 +26,12 @@ from negreplay.streams.stream import Experience
 class BiC(Learner[BiCRecipe]):
     """Stage 1 distils; stage 2 learns two numbers for the newest classes, whose logits become alpha z + beta.
 
-    A few patterns of each class, equally many of old ones as of new, teach stage 2 and never stage 1. They are the
-    first exemplars of their class. `alpha` and `beta` stand for each class; 1 and 0 for all but the newest ones.
+    A few patterns of each class, as many of an old class as of a new one, teach stage 2 and never stage 1. They are the
+    first exemplars of their class. `alpha` and `beta` have an element for each class: 1 and 0 for all but the newest.
 
     Departure:
-        The two numbers are learned with Adam, and without a penalty on beta. As in the authors' code, the newest
-        classes alone are corrected: what corrected the earlier ones has been distilled into their logits.
+        The two numbers are learned with Adam, and without a penalty on beta. As in the authors' code, only the newest
+        classes are corrected: the corrections of earlier classes have been distilled into their logits.
     """
 
     alpha: Tensor
@@ -50,8 +50,8 @@ class BiC(Learner[BiCRecipe]):
         present = experience.counts.to(old.device) > 0
         weight = int(old.sum()) / (int(old.sum()) + int(present.sum()))
         memory = self.begin(experience)
-        data, held = self._held_out(experience)
-        kept, validation = self._kept()
+        data, new_validation = self._split_experience(experience)
+        exemplars, old_validation = self._split_exemplars()
 
         def loss(batch: Batch) -> Tensor:
             """Equations 1 to 3: weight times the distillation, the rest the classification."""
@@ -63,51 +63,56 @@ class BiC(Learner[BiCRecipe]):
             answers = alpha * teacher_logits(teacher, latents) + beta
             return weight * distillation(logits, answers, old, spec.temperature).mean() + (1 - weight) * classified
 
-        yield from self.fit(loss, self.mixture(data, kept), self.phase, experience.index)
+        yield from self.fit(loss, self.mixture(data, exemplars), self.phase, experience.index)
         self.alpha.fill_(1.0)
         self.beta.fill_(0.0)
-        if len(validation) and len(held):
-            yield from self._correct([validation, held], present & ~old)
+        if len(old_validation) and len(new_validation):
+            yield from self._correct([old_validation, new_validation], present & ~old)
         seen = replace(experience, data=data, counts=torch.bincount(data.labels, minlength=len(old)))
         yield from self.end(seen, memory)
-        for c in held.labels.unique().tolist():
-            found = held.data.read(held.of(c).rows)
-            self.exemplars.put_first(c, self.exemplars.packed(classifier.encode(found, held.encoded).cpu()))
+        for c in new_validation.labels.unique().tolist():
+            patterns = new_validation.data.read(new_validation.of(c).rows)
+            latents = classifier.encode(patterns, new_validation.encoded).cpu()
+            self.exemplars.put_first(c, self.exemplars.packed(latents))
 
-    def _held_out(self, experience: Experience) -> tuple[View, View]:
-        """Of the experience, what stage 1 learns from, and of each new class as many as an old one has in `_kept`."""
+    def _split_experience(self, experience: Experience) -> tuple[View, View]:
+        """Divides an experience into what stage 1 learns from and the validation patterns of its new classes.
+
+        There are as many validation patterns of a new class as of an old one (see `_split_exemplars`).
+        """
         past, data = self.exemplars.past, experience.data
-        number = self._number(self.exemplars.share(past + experience.counts))
+        number = self._validation_count(self.exemplars.share(past + experience.counts))
         order = torch.randperm(len(data), generator=self.rng)
-        labels, out = data.labels[order], torch.zeros(len(data), dtype=torch.bool)
+        labels, validation = data.labels[order], torch.zeros(len(data), dtype=torch.bool)
         for c in experience.classes:
-            mine = (labels == c).nonzero().flatten()
-            if past[c] == 0 and len(mine) > number:
-                out[mine[:number]] = True
+            places = (labels == c).nonzero().flatten()
+            if past[c] == 0 and len(places) > number:
+                validation[places[:number]] = True
         rows = data.rows[order]
-        return View(data.data, rows[~out]), View(data.data, rows[out])
+        return View(data.data, rows[~validation]), View(data.data, rows[validation])
 
-    def _kept(self) -> tuple[Data, View]:
-        """Of the exemplars, those that stage 1 learns from, and the first ones of each class, which it never did."""
-        kept = self.exemplars.data()
-        held = torch.zeros(len(kept.labels), dtype=torch.bool)
-        for c in kept.labels.unique():
-            mine = (kept.labels == c).nonzero().flatten()
-            held[mine[: self._number(len(mine))]] = True
-        rows = torch.arange(len(held))
-        train = Selected(kept, rows[~held], kept.labels[~held], kept.names, kept.fingerprint)
-        return train, View(self.exemplars.data(augmented=False), rows[held])
+    def _split_exemplars(self) -> tuple[Data, View]:
+        """Divides the exemplars into those that stage 1 learns from and the first ones of each class."""
+        exemplars = self.exemplars.data()
+        validation = torch.zeros(len(exemplars.labels), dtype=torch.bool)
+        for c in exemplars.labels.unique():
+            places = (exemplars.labels == c).nonzero().flatten()
+            validation[places[: self._validation_count(len(places))]] = True
+        rows = torch.arange(len(validation))
+        labels = exemplars.labels[~validation]
+        training = Selected(exemplars, rows[~validation], labels, exemplars.names, exemplars.fingerprint)
+        return training, View(self.exemplars.data(augmented=False), rows[validation])
 
-    def _number(self, share: int) -> int:
-        """How many of a class's exemplars teach stage 2: at least one, unless it is the only one."""
+    def _validation_count(self, share: int) -> int:
+        """How many of a class's exemplars teach stage 2: at least one, unless the class has only one."""
         return min(max(1, round(self.spec.validation * share)), share - 1)
 
     def _correct(self, validation: list[View], new: Bool[Tensor, " classes"]) -> Iterator[Step]:
-        """Stage 2 (Equation 4): cross-entropy with alpha z + beta for the new classes, the network standing still."""
+        """Stage 2 (Equation 4): cross-entropy with alpha z + beta for the new classes; the network stays."""
         head = self.classifier.head
         known = head.seen | new
-        found = [self._raw(view) for view in validation]
-        logits, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
+        parts = [self._uncorrected(view) for view in validation]
+        logits, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         alpha, beta = nn.Parameter(torch.ones((), device=logits.device)), nn.Parameter(logits.new_zeros(()))
 
         def loss(batch: Batch) -> Tensor:
@@ -120,8 +125,8 @@ class BiC(Learner[BiCRecipe]):
         self.alpha[new], self.beta[new] = alpha.detach(), beta.detach()
 
     @torch.no_grad()
-    def _raw(self, view: View) -> tuple[Tensor, Tensor]:
-        """The logits of patterns, uncorrected, and their labels."""
+    def _uncorrected(self, view: View) -> tuple[Tensor, Tensor]:
+        """The uncorrected logits of patterns, and their labels."""
         return self.classifier.head(self.features_of(view)), view.labels.to(self.alpha.device)
 
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:

@@ -27,11 +27,11 @@ from negreplay.streams.stream import Experience
 
 
 class DGR(Learner[DGRRecipe]):
-    """In the N-th experience data weigh 1/N, and 1 - 1/N what the old generator makes and the old solver labels.
+    """The old generator makes patterns, which the old solver labels.
 
-    The generator learns for as many minibatches as the solver, after it, at the rate of the head. Both are never reset.
-    Where the outputs are those of the pattern's own experience, what is generated is shared out evenly among the past
-    experiences, and labelled and learned as if it came from them.
+    In the N-th experience data weigh 1/N and generated patterns 1 - 1/N. The generator learns after the solver, for as
+    many minibatches, at the rate of the head. Neither is ever reset. With `Outputs.OWN` generated patterns are divided
+    evenly among the past experiences, and are labelled and learned as if they came from them.
     """
 
     def __init__(self, spec: DGRRecipe, parts: Parts) -> None:
@@ -43,44 +43,46 @@ class DGR(Learner[DGRRecipe]):
         head, share = self.classifier.head, 1 / (experience.index + 1)
         assert isinstance(head, PlainHead), "DGR is built with a plain head"
         solver, old = frozen(self.classifier), head.seen.clone()
-        groups = head.by_arrival(old) if self._own else [old]
+        groups = head.by_arrival(old) if self._own_outputs else [old]
         memory = self.begin(experience)
 
-        def solved(batch: Batch) -> Tensor:
+        def solver_loss(batch: Batch) -> Tensor:
             logits = self.classifier(batch)
             real = ~batch.replayed
             new = head.losses(logits[real], batch.labels[real], batch.replayed[real]).mean()
             if not len(batch.replay):
                 return new
             parts = zip(logits[~real].chunk(len(groups)), batch.replay.chunk(len(groups)), groups, strict=True)
-            replayed = sum(self._replayed(student, solver, made, group) for student, made, group in parts)
+            replayed = sum(self._replay_loss(student, solver, images, group) for student, images, group in parts)
             return share * new + (1 - share) * replayed / len(groups)
 
-        def generated(batch: Batch) -> Tensor:
+        def vae_loss(batch: Batch) -> Tensor:
             return weighted(self.generator.loss(self.classifier.latents(batch), self.rng), batch.replayed, 1 - share)
 
         teacher = copy.deepcopy(self.generator).eval().requires_grad_(False) if old.any() else None
         count = self.spec.replayed if teacher else 0
-        shared = math.ceil(count / max(1, len(groups))) * len(groups)
+        divisible = math.ceil(count / max(1, len(groups))) * len(groups)
         current = Mixture(experience.data, nothing(), self.recipe.optimizer.minibatch)
-        yield from self.fit(solved, Dreamt(current, teacher, shared, self.rng), self.phase, experience.index)
+        yield from self.fit(solver_loss, Dreamt(current, teacher, divisible, self.rng), self.phase, experience.index)
         solver_descent = self.descent(self.phase, experience.index, current.steps)
         _, (_, rate) = solver_descent.groups
         learning = ((list(self.generator.parameters()), rate),)
         descent = replace(solver_descent, part="generator", groups=learning, moments=self.made)
         self.generator.train()
-        dreamt = Dreamt(current, teacher, count, self.rng)
-        yield from descend(descent, generated, dreamt, self.device, self.rng)
+        batches = Dreamt(current, teacher, count, self.rng)
+        yield from descend(descent, vae_loss, batches, self.device, self.rng)
         yield from self.end(experience, memory)
 
     @property
-    def _own(self) -> bool:
+    def _own_outputs(self) -> bool:
         return self.spec.outputs is Outputs.OWN
 
-    def _replayed(self, logits: Tensor, solver: Classifier, made: Tensor, group: Bool[Tensor, " classes"]) -> Tensor:
-        """The loss of what was generated, labelled among the classes of `group`."""
-        answers = teacher_logits(solver, made)
-        outputs = group if self._own else self.classifier.head.open
+    def _replay_loss(
+        self, logits: Tensor, solver: Classifier, images: Tensor, group: Bool[Tensor, " classes"]
+    ) -> Tensor:
+        """The loss of generated images, each of which the solver labels with a class of `group`."""
+        answers = teacher_logits(solver, images)
+        outputs = group if self._own_outputs else self.classifier.head.open
         if self.spec.distil:
             spec = self.spec
             return distillation(logits, answers, group, spec.temperature, outputs, spec.averaged).mean()
@@ -90,7 +92,7 @@ class DGR(Learner[DGRRecipe]):
 
 @dataclass(frozen=True)
 class Dreamt:
-    """Minibatches of current images, each joined by `count` that the teacher makes afresh; their labels are 0."""
+    """Minibatches of current images, each with `count` more that the teacher makes afresh and that are labelled 0."""
 
     current: Mixture
     teacher: VAE | None
@@ -106,6 +108,6 @@ class Dreamt:
 
     def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
         for batch in self.current.read(sweep, start):
-            made = self.teacher.sample(self.count, self.rng) if self.teacher else batch.current[:0]
-            replay = Patterns(made, batch.labels.new_zeros(self.count))
+            images = self.teacher.sample(self.count, self.rng) if self.teacher else batch.current[:0]
+            replay = Patterns(images, batch.labels.new_zeros(self.count))
             yield join(Patterns(batch.current, batch.labels), batch.encoded, replay)

@@ -1,4 +1,4 @@
-"""What an earlier state of the classifier said, as a target."""
+"""Distillation: the answers of an earlier state of the classifier are targets."""
 
 import copy
 
@@ -11,7 +11,7 @@ from negreplay.nets.classifier import Classifier
 
 
 def frozen(classifier: Classifier) -> Classifier:
-    """A copy that never learns: the classifier as it is now, the teacher of what comes."""
+    """A copy of the classifier as it is now, which never learns: the teacher in the next experience."""
     return copy.deepcopy(classifier).eval().requires_grad_(False)
 
 
@@ -23,18 +23,18 @@ def distillation(
     competing: Bool[Tensor, " classes"] | None = None,
     averaged: bool = False,
 ) -> Float[Tensor, " n"]:
-    """The cross-entropy of each pattern with what the teacher says of it.
+    """The cross-entropy between the teacher's and the student's answers to each pattern.
 
     Both softmaxes are softened by the temperature T. There is no factor of T^2 unless it is `averaged`.
 
     Args:
-        logits: what the student says.
-        teacher: what the teacher says.
+        logits: the student's answers.
+        teacher: the teacher's answers.
         old: the outputs that the teacher knows, over which its softmax runs.
         temperature: T.
-        competing: the outputs over which the student's runs, the old ones among them; of others the teacher says 0. If
-            it is not given, the old ones.
-        averaged: whether it is multiplied by T^2 and divided by the number of the student's outputs.
+        competing: the outputs over which the student's softmax runs, including the old ones; the teacher gives the
+            others the probability 0. None stands for the old outputs.
+        averaged: whether the result is multiplied by T^2 and divided by the number of the student's outputs.
 
     References:
         Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
@@ -42,14 +42,14 @@ def distillation(
         van de Ven & Tolias, Three Scenarios for Continual Learning, 2019, and the code behind its numbers (with other
             competing outputs, averaged).
     """
-    among = old if competing is None else competing
+    outputs = old if competing is None else competing
     targets = F.softmax(teacher[:, old] / temperature, dim=1)
-    answers = F.log_softmax(logits.masked_fill(~among, -torch.inf) / temperature, dim=1)[:, old]
-    factor = temperature**2 / int(among.sum()) if averaged else 1.0
+    answers = F.log_softmax(logits.masked_fill(~outputs, -torch.inf) / temperature, dim=1)[:, old]
+    factor = temperature**2 / int(outputs.sum()) if averaged else 1.0
     return -factor * (targets * answers).sum(dim=1)
 
 
 @torch.no_grad()
 def teacher_logits(teacher: Classifier, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n classes"]:
-    """The teacher's logits of what the student learns from."""
+    """The teacher's logits of the latents that the student learns from."""
     return teacher.decide(latents)

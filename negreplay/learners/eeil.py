@@ -23,14 +23,14 @@ from negreplay.replay.exemplars import herding
 from negreplay.streams.stream import Experience
 
 GAMMA = 0.55
-"""How fast the noise of gradients falls."""
+"""The exponent with which the noise of gradients falls from epoch to epoch."""
 
 
 class EEIL(Learner[EEILRecipe]):
     """Stage 1 learns data and exemplars with distillation; stage 2 goes on with equally many patterns of each class.
 
-    The outputs are distilled experience by experience. Stage 2 has the end of stage 1 for its teacher, of the newest
-    outputs too.
+    The outputs of each experience are distilled by themselves. The teacher of stage 2 is the classifier at the end of
+    stage 1, and it teaches the newest outputs too.
     """
 
     steps: Tensor
@@ -72,20 +72,20 @@ class EEIL(Learner[EEILRecipe]):
         return loss
 
     def _balanced(self, experience: Experience, memory: Memory) -> View:
-        """Of each class of the experience as many patterns, chosen by herding, as there are exemplars of a class."""
+        """As many patterns of each class of the experience as a class has exemplars, chosen by herding."""
         counts = counts_of(memory, len(experience.counts))
         share = int(counts[counts > 0].max())
-        data, found = experience.data, []
+        data, rows = experience.data, []
         for c in experience.classes:
-            mine = data.of(c)
-            found.append(mine.rows[herding(self.features_of(mine).cpu(), share)])
-        return View(data.data, torch.cat(found))
+            patterns = data.of(c)
+            rows.append(patterns.rows[herding(self.features_of(patterns).cpu(), share)])
+        return View(data.data, torch.cat(rows))
 
     @contextmanager
     def _noise(self, epoch: int) -> Iterator[None]:
-        """Within, gradients of the mean loss have noise of standard deviation eta / (1 + epoch)^gamma / minibatch.
+        """Adds noise to the gradients of the mean loss, as long as the context lasts.
 
-        `epoch` is its number of steps.
+        Its standard deviation is eta / (1 + epochs done)^gamma / minibatch. `epoch` is the number of steps in an epoch.
         """
         eta, minibatch = self.spec.noise, self.recipe.optimizer.minibatch
 

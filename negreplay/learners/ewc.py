@@ -1,4 +1,4 @@
-"""Elastic Weight Consolidation: weights that the predictions depend on are held where they were."""
+"""Elastic Weight Consolidation: weights that the predictions depend on are kept near their earlier values."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,21 +14,21 @@ from negreplay.nets.classifier import Classifier
 from negreplay.recipe import EWCRecipe
 
 AT_ONCE = 16
-"""Patterns whose gradients are held at the same time: few enough to stay in a cache."""
+"""Patterns whose gradients are in memory at the same time: few enough to stay in a cache."""
 
 
 class EWC(Penalty):
     """(strength / 2) sum F (theta - theta*)^2, F being the diagonal of the Fisher information matrix.
 
-    EWC adds such a term for each experience. Their sum is, but for a constant, one term: F is the sum of all, theta*
-    their mean weighted by F; so this is all that is kept. Online EWC has one term, too, of the newest theta* and of
-    F = decay * F + F of the newest experience.
+    EWC adds such a term for each experience. Up to a constant, their sum is a single term: its F is the sum of all F,
+    and its theta* is the mean of all theta*, weighted by F. So these two are all that is kept. Online EWC has a single
+    term too: its theta* is the newest one, and its F is decay * F plus the F of the newest experience.
 
     Args:
-        weights: what is held.
+        weights: the weights that are protected.
         recipe: strength (lambda), decay (gamma; None for EWC), how many patterns of an experience are looked at, and
             whether their classes are drawn.
-        rng: draws them.
+        rng: draws the patterns and their classes.
 
     References:
         Kirkpatrick et al., Overcoming Catastrophic Forgetting in Neural Networks, 2017, Equation 3.
@@ -62,7 +62,7 @@ class EWC(Penalty):
         with torch.no_grad():
             for total, anchor, weight, new in zip(self.total, self.anchor, self.protected, newest, strict=True):
                 if self.recipe.decay is None:
-                    # Where nothing depends on a weight, its theta* does not matter.
+                    # The theta* of a weight that nothing depends on does not matter.
                     anchor.add_(torch.where(new > 0, new / (total + new) * (weight - anchor), 0.0))
                     total.add_(new)
                 else:
@@ -75,46 +75,46 @@ def fisher(
 ) -> list[Tensor]:
     """The diagonal of the Fisher information matrix: the mean over patterns of E[(d log p(y|x) / d theta)^2].
 
-    The expectation is over y as the classifier predicts it, among the outputs that compete for the pattern; with an
-    `rng` one y is drawn for each pattern instead, which is as many times cheaper as there are classes.
+    The expectation is over y as the classifier predicts it, over the outputs that compete for the pattern. With an
+    `rng` one y is drawn for each pattern instead, which is cheaper by a factor of the number of classes.
     """
     classifier.eval()
     front = [] if data.encoded else [classifier.front]
     net = nn.Sequential(*front, classifier.back, classifier.head)
-    held = {id(weight) for weight in weights}
+    protected = {id(weight) for weight in weights}
     state = {name: tensor.detach() for name, tensor in (*net.named_parameters(), *net.named_buffers())}
-    names = {id(parameter): name for name, parameter in net.named_parameters() if id(parameter) in held}
+    names = {id(parameter): name for name, parameter in net.named_parameters() if id(parameter) in protected}
     learning = {name: state.pop(name) for name in names.values()}
     total = {name: torch.zeros_like(tensor) for name, tensor in learning.items()}
 
-    def log_likelihood(free: dict[str, Tensor], x: Tensor, among: Tensor, y: Tensor) -> Tensor:
+    def log_likelihood(free: dict[str, Tensor], x: Tensor, competing: Tensor, y: Tensor) -> Tensor:
         logits = functional_call(net, {**state, **free}, (x.unsqueeze(0),))
-        return F.log_softmax(logits.masked_fill(~among, -torch.inf), dim=1)[0].gather(0, y.unsqueeze(0))[0]
+        return F.log_softmax(logits.masked_fill(~competing, -torch.inf), dim=1)[0].gather(0, y.unsqueeze(0))[0]
 
     gradients = vmap(grad(log_likelihood), in_dims=(None, 0, 0, 0))
-    for x, among, probability in _predicted(classifier, net, data):
+    for x, competing, probability in _predictions(classifier, net, data):
         for y, weight in _answers(probability, rng):
-            for name, each in gradients(learning, x, among, y).items():
+            for name, each in gradients(learning, x, competing, y).items():
                 total[name] += torch.einsum("n,n...->...", weight, each.square())
     return [total[names[id(weight)]] / len(data) for weight in weights]
 
 
-def _predicted(
+def _predictions(
     classifier: Classifier, net: nn.Module, data: View
 ) -> Iterator[tuple[Float[Tensor, "n *shape"], Bool[Tensor, "n classes"], Float[Tensor, "n classes"]]]:
     """Patterns, the outputs that compete for each, and their probabilities."""
     device = classifier.head.seen.device
     for patterns in data.batches(AT_ONCE):
         x = patterns.x.to(device)
-        among = classifier.head.competing(patterns.y.to(device))
+        competing = classifier.head.competing(patterns.y.to(device))
         with torch.no_grad():
-            yield x, among, net(x).masked_fill(~among, -torch.inf).softmax(dim=1)
+            yield x, competing, net(x).masked_fill(~competing, -torch.inf).softmax(dim=1)
 
 
 def _answers(
     probability: Float[Tensor, "n classes"], rng: torch.Generator | None
 ) -> Iterator[tuple[Int[Tensor, " n"], Float[Tensor, " n"]]]:
-    """A class for each pattern and its weight, over and over: together the expectation, or one drawn from it."""
+    """Yields a class for each pattern and its weight: every class with its probability, or one that is drawn."""
     if rng is None:
         for c in probability.any(dim=0).nonzero().flatten():
             yield c.expand(len(probability)), probability[:, c]

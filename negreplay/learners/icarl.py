@@ -21,10 +21,10 @@ from negreplay.streams.stream import Experience
 
 
 class ICaRL(Learner[ICaRLRecipe]):
-    """Algorithms 1 to 5: the network learns a representation, by which exemplars are chosen and classes told apart.
+    """Algorithms 1 to 5: the network learns features, by which exemplars are chosen and classes are recognised.
 
-    A class that comes again is taught by what the old network says of it, not by its labels, as Algorithm 3 has it.
-    `means` are those of each class's exemplars, of features at length 1.
+    A class that comes again is taught by the old network's answers and not by its labels, as in Algorithm 3. `means`
+    has the mean of the features of each class's exemplars, where features have length 1.
     """
 
     means: Tensor
@@ -38,7 +38,7 @@ class ICaRL(Learner[ICaRLRecipe]):
         teacher, old = frozen(classifier), head.seen.clone()
 
         def loss(batch: Batch) -> Tensor:
-            """Algorithm 3: the new classes by their labels, the old ones by what the old network says of all data."""
+            """Algorithm 3: labels teach the new classes, the old network's answers to all data the old ones."""
             latents = classifier.latents(batch)
             logits = classifier.decide(latents)
             targets = F.one_hot(batch.labels, len(old)).to(logits)
@@ -65,7 +65,7 @@ class ICaRL(Learner[ICaRLRecipe]):
 
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        """Algorithm 1: the nearest mean of exemplars, minus its squared distance being the score."""
+        """Algorithm 1: the score of a class is minus the squared distance to the mean of its exemplars."""
         features = F.normalize(self.features(inputs, encoded), dim=1)
         scores = -torch.cdist(features, F.normalize(self.means, dim=1)).square()
         return scores.masked_fill(~self.classifier.head.seen, -torch.inf)

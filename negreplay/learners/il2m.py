@@ -20,12 +20,13 @@ from negreplay.streams.stream import Experience
 
 
 class IL2M(Learner[IL2MRecipe]):
-    """Fine tuning with exemplars; a second memory holds what scores were when a class was new.
+    """Fine tuning with exemplars; a second memory keeps the scores that each class had when it was new.
 
-    `initial` is the mean score of each class on its own patterns after the experience in which it came, `confidence`
-    the mean of the highest scores then; `present` the mean score of each class on its exemplars now, `now` the
-    confidence of the newest experience. Where a current class scores highest, each old class c has its score multiplied
-    by initial_c / present_c * now / confidence_c. Scores are logits, as in the authors' code.
+    `initial` is the mean score of each class on its own patterns after the experience in which it came, and
+    `confidence` is the mean of the highest scores at that time. `present` is the mean score of each class on its
+    exemplars now, and `now` is the confidence of the newest experience. Where a current class scores highest, the score
+    of each old class c is multiplied by initial_c / present_c * now / confidence_c. Scores are logits, as in the
+    authors' code.
     """
 
     initial: Tensor
@@ -55,15 +56,15 @@ class IL2M(Learner[IL2MRecipe]):
 
     def _remember(self, experience: Experience, new: Tensor) -> None:
         means, highest = self._scores(experience.data)
-        kept = self.exemplars.data(augmented=False)
-        self.present.copy_(self._scores(View(kept, torch.arange(len(kept.labels))))[0])
+        exemplars = self.exemplars.data(augmented=False)
+        self.present.copy_(self._scores(View(exemplars, torch.arange(len(exemplars.labels))))[0])
         self.initial[new] = means[new]
         self.confidence[new] = highest
         self.now.copy_(highest)
         self.current.copy_(experience.counts.to(self.current.device) > 0)
 
     def _scores(self, data: View) -> tuple[Tensor, Tensor]:
-        """The mean score of each class on its own patterns (1 where it has none), and that of the highest ones."""
+        """The mean score of each class on its own patterns (1 where it has none), and the mean highest score."""
         total, highest = torch.zeros_like(self.present), torch.zeros_like(self.now)
         for x, y in data.batches(AT_ONCE):
             logits, labels = self.logits(x, data.encoded), y.to(self.present.device)

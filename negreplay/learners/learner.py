@@ -26,8 +26,14 @@ from negreplay.streams.stream import Experience
 class Parts(NamedTuple):
     """What every learner is made of.
 
-    It is a classifier, the source of what is recalled, what holds weights back, the shape of a latent, the arm, where
-    steps are computed, and what draws.
+    Attributes:
+        classifier: the network that learns.
+        source: where replayed patterns come from.
+        penalty: the term of the loss that protects important weights.
+        latent: the shape of one latent.
+        recipe: the arm.
+        device: where steps are computed.
+        rng: the generator of all random numbers.
     """
 
     classifier: Classifier
@@ -47,7 +53,7 @@ class Learner(nn.Module, ABC, Generic[Spec]):
 
     Args:
         spec: the system, as the recipe has it.
-        parts: what it is made of.
+        parts: the objects that it is made of.
     """
 
     def __init__(self, spec: Spec, parts: Parts) -> None:
@@ -67,31 +73,31 @@ class Learner(nn.Module, ABC, Generic[Spec]):
 
     @property
     def phase(self) -> PhaseRecipe:
-        """How the experience to come is to be learned."""
+        """How the next experience is to be learned."""
         phase = self.recipe.following if self.classifier.head.seen.any() else self.recipe.first
-        assert phase is not None, "Recipe demands phases of who trains"
+        assert phase is not None, "Recipe demands phases of a system that trains"
         return phase
 
     @property
     def exemplars(self) -> Exemplars:
-        """The source, of a system that needs exemplars."""
+        """The source of replay, in a system that needs exemplars."""
         assert isinstance(self.source, Exemplars), "Recipe demands exemplars"
         return self.source
 
     @property
     def kept_bytes(self) -> int:
-        """What is kept between experiences beside the classifier: patterns, generators, importances, copies."""
+        """The bytes kept between experiences beside the classifier: patterns, generators, importances, copies."""
         state = self.state_dict().items()
         return sum(tensor.nbytes for name, tensor in state if not name.startswith("classifier."))
 
     def begin(self, experience: Experience) -> Memory:
-        """What is recalled for an experience; the head is made ready for it."""
+        """Recalls the memory for an experience, and makes the head ready for it."""
         memory = self.source.recall()
         self.classifier.head.begin(experience.counts, counts_of(memory, len(experience.counts)))
         return memory
 
     def end(self, experience: Experience, memory: Memory) -> Iterator[Step]:
-        """The head keeps what it has learned, and the source takes in the experience."""
+        """Ends an experience: the head keeps what it has learned, and the source takes the experience in."""
         self.classifier.head.end(experience.counts, counts_of(memory, len(experience.counts)))
         with blocked(self.classifier):
             yield from self.source.absorb(self.classifier, experience, memory)
@@ -107,10 +113,10 @@ class Learner(nn.Module, ABC, Generic[Spec]):
         """Trains the classifier for a phase.
 
         Args:
-            loss: of a minibatch.
+            loss: computes the loss of a minibatch.
             batches: where minibatches come from.
-            phase: how long, and at which rates.
-            index: of the experience, from 0.
+            phase: how long it trains, and at which rates.
+            index: the number of the experience, from 0.
         """
         classifier = self.classifier.train()
         begin_renorm(classifier, first=not classifier.head.seen.any())
@@ -125,7 +131,7 @@ class Learner(nn.Module, ABC, Generic[Spec]):
 
     @torch.no_grad()
     def features(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n f"]:
-        """What the classifier makes of patterns below its head."""
+        """The features of patterns, which the classifier's head takes."""
         self.classifier.eval()
         with self.device.computing():
             return self.classifier.features(self.classifier.encode(inputs, encoded)).float()
@@ -154,7 +160,7 @@ class Learner(nn.Module, ABC, Generic[Spec]):
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n classes"]:
-        """What the classifier says; minus infinity for classes never seen."""
+        """The classifier's logits; minus infinity for classes never seen."""
         self.classifier.eval()
         with self.device.computing():
             logits = self.classifier.decide(self.classifier.encode(inputs, encoded))
@@ -162,7 +168,7 @@ class Learner(nn.Module, ABC, Generic[Spec]):
 
 
 def weighted(losses: Float[Tensor, " n"], replayed: Bool[Tensor, " n"], share: float | None) -> Float[Tensor, ""]:
-    """The mean loss; with a `share`, the mean of replayed patterns has that weight and the others' the rest."""
+    """The mean loss. With a `share` the mean of replayed patterns has that weight, that of current ones the rest."""
     if share is None or not replayed.any():
         return losses.mean()
     return share * losses[replayed].mean() + (1 - share) * losses[~replayed].mean()

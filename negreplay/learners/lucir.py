@@ -22,11 +22,12 @@ from negreplay.streams.stream import Experience
 class LUCIR(Learner[LUCIRRecipe]):
     """A cosine head, features that keep their direction, and old classes held apart from new ones.
 
-    Features of the residual networks have no last ReLU then (`negreplay.builders`); other networks keep theirs.
+    Residual networks are built without their last ReLU for it (`negreplay.builders`); other networks keep theirs.
 
     Departure:
         The less-forget constraint weighs strength * sqrt(old / new classes), as in the authors' code; the paper prints
-        the ratio the other way round. There is no class-balanced fine-tuning at the end, which they leave optional.
+        the ratio the other way round. There is no class-balanced fine-tuning at the end, which the authors leave
+        optional.
     """
 
     def learn(self, experience: Experience) -> Iterator[Step]:
@@ -55,7 +56,7 @@ class LUCIR(Learner[LUCIRRecipe]):
         yield from self.end(experience, memory)
 
     def _ranking(self, cosines: Tensor, labels: Tensor, old: Tensor, new: Tensor) -> Tensor:
-        """Equation 8: patterns of old classes ahead of the nearest new classes by a margin."""
+        """Equation 8: for a pattern of an old class, its class should be ahead of the nearest new ones by a margin."""
         rehearsed = old[labels]
         count = min(self.spec.negatives, int(new.sum()))
         if not rehearsed.any() or count == 0:

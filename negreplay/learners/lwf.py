@@ -1,4 +1,4 @@
-"""Learning without Forgetting: what the old classifier says of the new patterns is kept.
+"""Learning without Forgetting: the classifier keeps the answers that it gave to the new patterns before.
 
 References:
     Li & Hoiem, Learning without Forgetting, 2016.
@@ -20,7 +20,7 @@ from negreplay.streams.stream import Experience
 class LwF(Learner[LwFRecipe]):
     """The loss of the new labels plus strength times that of the old classifier's answers, at temperature T.
 
-    With exemplars both are taken over data and exemplars alike (Masana et al., 2020).
+    With exemplars both losses are taken over data and exemplars alike (Masana et al., 2020).
 
     Departure:
         There is no warm-up, in which the new outputs alone would learn first; the paper finds it not crucial.
@@ -31,22 +31,23 @@ class LwF(Learner[LwFRecipe]):
         assert isinstance(head, PlainHead), "LwF is built with a plain head"
         teacher, old = frozen(classifier), head.seen.clone()
         groups = head.by_arrival(old) if spec.outputs is Outputs.OWN or not old.any() else [old]
-        new, kept = 1.0, spec.strength
+        new_weight, old_weight = 1.0, spec.strength
         if spec.weighting is Weighting.EXPERIENCES:
-            new, kept = 1 / (experience.index + 1), spec.strength * (1 - 1 / (experience.index + 1))
-            kept /= max(1, len(groups))
+            new_weight = 1 / (experience.index + 1)
+            old_weight = spec.strength * (1 - 1 / (experience.index + 1))
+            old_weight /= max(1, len(groups))
 
         def loss(batch: Batch) -> Tensor:
             latents = classifier.latents(batch)
             logits = classifier.decide(latents)
-            total = new * head.losses(logits, batch.labels, batch.replayed).mean()
+            total = new_weight * head.losses(logits, batch.labels, batch.replayed).mean()
             if groups:
                 answers = teacher_logits(teacher, latents)
                 competing = head.open if spec.against_new else None
                 distilled = sum(
                     distillation(logits, answers, g, spec.temperature, competing, spec.averaged).mean() for g in groups
                 )
-                total = total + kept * distilled
+                total = total + old_weight * distilled
             return total
 
         memory = self.begin(experience)

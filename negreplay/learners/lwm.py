@@ -25,8 +25,8 @@ from negreplay.streams.stream import Experience
 class LwM(Learner[LwMRecipe]):
     """Equation 7: classification, strength times distillation, and attention times the distance of attention maps.
 
-    An attention map is where Grad-CAM sees the old class that the student finds likeliest; it is taken of student and
-    teacher, at length 1, and their distance is the sum of absolute differences (Equation 5).
+    An attention map shows where Grad-CAM sees the old class that the student finds likeliest. The student and the
+    teacher give one map each, scaled to length 1. Their distance is the sum of absolute differences (Equation 5).
     """
 
     def __init__(self, spec: LwMRecipe, parts: Parts) -> None:
@@ -47,14 +47,14 @@ class LwM(Learner[LwMRecipe]):
             if not old.any():
                 return head.losses(classifier.decide(latents), batch.labels, batch.replayed).mean()
             maps, logits = with_maps(classifier, spec.layer, latents)
-            their_maps, answers = with_maps(teacher, spec.layer, latents)
+            teacher_maps, answers = with_maps(teacher, spec.layer, latents)
             likeliest = logits.detach().masked_fill(~old, -torch.inf).argmax(dim=1)
-            seen = attention(maps, logits, likeliest, learning=True)
-            looked = attention(their_maps, answers, likeliest, learning=False)
+            student_map = attention(maps, logits, likeliest, learning=True)
+            teacher_map = attention(teacher_maps, answers, likeliest, learning=False)
             classified = head.losses(logits, batch.labels, batch.replayed).mean()
             distilled = distillation(logits, answers.detach(), old, spec.temperature).mean()
-            moved = (seen - looked).abs().sum(dim=1).mean()
-            return classified + spec.strength * distilled + spec.attention * moved
+            distance = (student_map - teacher_map).abs().sum(dim=1).mean()
+            return classified + spec.strength * distilled + spec.attention * distance
 
         memory = self.begin(experience)
         yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
@@ -65,44 +65,45 @@ def with_maps(
     classifier: Classifier, layer: str, latents: Float[Tensor, "n *latent"]
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n classes"]]:
     """The maps of a layer, with a gradient, and the logits."""
-    found: list[Tensor] = []
+    recorded: list[Tensor] = []
 
-    def keep(module: object, given: object, maps: Tensor) -> Tensor:
-        found.append(maps if maps.requires_grad else maps.requires_grad_())
-        return found[-1]
+    def record(module: object, inputs: object, maps: Tensor) -> Tensor:
+        recorded.append(maps if maps.requires_grad else maps.requires_grad_())
+        return recorded[-1]
 
-    handle = classifier.back.get_submodule(layer).register_forward_hook(keep)
+    handle = classifier.back.get_submodule(layer).register_forward_hook(record)
     try:
         with torch.enable_grad():
             logits = classifier.decide(latents)
     finally:
         handle.remove()
-    return found[0], logits
+    return recorded[0], logits
 
 
 def attention(
     maps: Float[Tensor, "n c h w"], logits: Float[Tensor, "n classes"], classes: Int[Tensor, " n"], learning: bool
 ) -> Float[Tensor, "n hw"]:
-    """Grad-CAM: the ReLU of the maps' sum, each weighted by its mean gradient of the class's logit; at length 1.
+    """Grad-CAM: the ReLU of a weighted sum of the maps, scaled to length 1.
 
-    With `learning` it has a gradient itself.
+    The weight of a map is the mean over its places of the gradient of the class's logit. With `learning` the result has
+    a gradient itself.
     """
     chosen = logits.gather(1, classes.unsqueeze(1)).sum()
     (gradients,) = torch.autograd.grad(chosen, maps, create_graph=learning, retain_graph=True)
     weights = gradients.mean(dim=(2, 3), keepdim=True)
-    seen = F.normalize((weights * maps).sum(dim=1).relu().flatten(1), dim=1)
-    return seen if learning else seen.detach()
+    cam = F.normalize((weights * maps).sum(dim=1).relu().flatten(1), dim=1)
+    return cam if learning else cam.detach()
 
 
 @torch.no_grad()
 def maps_of(classifier: Classifier, latent: tuple[int, ...]) -> list[str]:
     """The layers of the back that make maps."""
-    found: list[str] = []
+    layers: list[str] = []
 
     def note(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, given: object, made: object) -> None:
-            if isinstance(made, Tensor) and made.dim() == 4:
-                found.append(name)
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.dim() == 4:
+                layers.append(name)
 
         return hook
 
@@ -113,4 +114,4 @@ def maps_of(classifier: Classifier, latent: tuple[int, ...]) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    return found
+    return layers

@@ -38,9 +38,9 @@ class NearestMean(Learner[NearestMeanRecipe]):
 
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
-        """Minus the squared distance to the mean of each class."""
+        """The score of a class is minus the squared distance to its mean."""
         means = self.total / self.counts.clamp(min=1).unsqueeze(1)
-        # Distances are computed from squares, which lose the differences of features far from zero.
+        # torch computes distances from squares, in which small differences of features far from zero are lost.
         centre = self.total.sum(dim=0) / self.counts.sum().clamp(min=1)
         scores = -torch.cdist(self.features(inputs, encoded).double() - centre, means - centre).square()
         return scores.masked_fill(~self.classifier.head.seen, -torch.inf).float()

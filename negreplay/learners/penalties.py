@@ -1,4 +1,4 @@
-"""What holds weights back from forgetting; EWC and RWalk have files of their own."""
+"""Penalties that keep important weights near their earlier values; EWC and RWalk have files of their own."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,7 +14,10 @@ from negreplay.recipe import SynapticIntelligenceRecipe
 
 
 class Penalty(nn.Module, ABC):
-    """A term of the loss that is told when an experience starts, after every step, and when it ends."""
+    """A term of the loss.
+
+    A learner calls `start` before an experience, `integrate` after each step, and `finish` after the experience.
+    """
 
     @abstractmethod
     def start(self) -> None: ...
@@ -27,18 +30,18 @@ class Penalty(nn.Module, ABC):
 
     @abstractmethod
     def finish(self, classifier: Classifier, data: View) -> None:
-        """The classifier has learned these patterns."""
+        """Takes in that the classifier has learned these patterns."""
 
 
 class _Quadratic(torch.autograd.Function):
-    """sum F (theta - theta*)^2 / 2 of one tensor, which a step reads as seldom as can be: weights are many."""
+    """sum F (theta - theta*)^2 / 2 of one tensor, in as few passes over the weights as possible."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, importance: Tensor, anchor: Tensor) -> Tensor:
-        way = weight - anchor
-        pull = importance * way
+        distance = weight - anchor
+        pull = importance * distance
         ctx.save_for_backward(pull)
-        return torch.dot(pull.flatten(), way.flatten()) / 2
+        return torch.dot(pull.flatten(), distance.flatten()) / 2
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -47,20 +50,21 @@ class _Quadratic(torch.autograd.Function):
 
 
 def quadratic(weights: Iterable[Tensor], importances: Iterable[Tensor], anchors: Iterable[Tensor]) -> Tensor | float:
-    """Sum F (theta - theta*)^2 / 2 over all weights: how weights that matter are held."""
+    """The sum of F (theta - theta*)^2 / 2 over all weights: it pulls important weights back to their anchors."""
     return sum(_Quadratic.apply(*each) for each in zip(weights, importances, anchors, strict=True))
 
 
 class Buffers(nn.Module):
     """A list of tensors that are state and never learn.
 
-    Those that are `kept` from one experience to the next are in the `state_dict`; others live between two steps only.
+    They are in the `state_dict` if they are `persistent`, that is, kept from one experience to the next. Others are
+    needed between two steps only.
     """
 
-    def __init__(self, tensors: Iterable[Tensor], kept: bool = True) -> None:
+    def __init__(self, tensors: Iterable[Tensor], persistent: bool = True) -> None:
         super().__init__()
         for i, tensor in enumerate(tensors):
-            self.register_buffer(str(i), tensor.detach(), persistent=kept)
+            self.register_buffer(str(i), tensor.detach(), persistent=persistent)
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter(self.buffers())
@@ -78,12 +82,12 @@ class Buffers(nn.Module):
 
 
 def like(weights: Iterable[Tensor]) -> list[Tensor]:
-    """Zeros in the shapes of some weights."""
+    """Zeros in the shapes of the weights."""
     return [torch.zeros_like(w) for w in weights]
 
 
 class NoPenalty(Penalty):
-    """Nothing is held back (AR1free)."""
+    """No weight is protected (AR1free)."""
 
     def start(self) -> None:
         pass
@@ -99,14 +103,14 @@ class NoPenalty(Penalty):
 
 
 class SynapticIntelligence(Penalty):
-    """Weights that lowered the loss much are held where they were (AR1, Tables 4 and 8).
+    """Weights that lowered the loss much are kept near their earlier values (AR1, Tables 4 and 8).
 
-    During an experience every weight's path integral of gradient times movement is kept; at its end the importance F
-    grows by multiplier * path / (distance^2 + damping), is clipped from above, and (strength / 2) sum F (theta -
-    theta*)^2 is added to the loss of the next ones, theta* being the weights at the end of the last one.
+    During an experience the path integral of gradient times movement is added up for each weight. At its end the
+    importance F grows by multiplier * path / (distance^2 + damping) and is clipped from above. The loss of the next
+    experience gets the term (strength / 2) sum F (theta - theta*)^2, where theta* are the weights at its start.
 
     Args:
-        weights: what is held: for AR1, the feature extractor's without those of batch renormalisation.
+        weights: the weights that are protected: for AR1, those of the feature extractor without batch renormalisation.
         recipe: strength (lambda; Zenke's c is half of it), clip, multiplier and damping (Zenke's xi).
 
     References:
@@ -121,7 +125,7 @@ class SynapticIntelligence(Penalty):
         self.recipe = recipe
         self.protected = list(weights)
         self.total, self.anchor = Buffers(like(self.protected)), Buffers(w.clone() for w in self.protected)
-        self.path, self.before, self.present = (Buffers(like(self.protected), kept=False) for _ in range(3))
+        self.path, self.before, self.present = (Buffers(like(self.protected), persistent=False) for _ in range(3))
         self.register_buffer("holds", torch.tensor(False), persistent=False)
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Riemannian Walk (RWalk): importances by how predictions, and how the loss along the way, depended on the weights."""
+"""Riemannian Walk (RWalk): weights that the predictions or the fall of the loss depended on are protected."""
 
 from collections.abc import Iterable
 
@@ -15,18 +15,18 @@ DAMPING = 1e-3
 
 
 class RWalk(Penalty):
-    """strength * sum (F + s) (theta - theta*)^2, F and s each scaled to [0, 1] over all weights.
+    """strength * sum (F + s) (theta - theta*)^2, where F and s are each scaled to [0, 1] over all weights.
 
-    F, the Fisher information, is a moving average of the squared gradients of minibatches (Equation 6). s sums, over
-    stretches of the path, how much the loss fell for how far the predictions moved: -gradient * step, over F / 2 *
-    distance^2 + epsilon, negative ones left out (Equation 7); at the end of an experience it is averaged with that of
-    the earlier ones. Gradients are those of the loss without the penalty.
+    F, the Fisher information, is a moving average of the squared gradients of minibatches (Equation 6). s is a sum over
+    stretches of the path: it says how much the loss fell for how far the predictions moved. A stretch adds -gradient *
+    step, divided by F / 2 * distance^2 + epsilon; negative values are left out (Equation 7). At the end of an
+    experience s is averaged with that of the earlier ones. Gradients are those of the loss without the penalty.
 
-    All this is the paper's; the authors' later code has no half in the denominator, and sums 3/2 of the old and 1/2 of
-    the new score.
+    All this follows the paper. The authors' later code has no half in the denominator, and adds 3/2 of the old score
+    and 1/2 of the new one.
 
     Args:
-        weights: what is held.
+        weights: the weights that are protected.
         recipe: strength (lambda), decay (alpha, the weight of the newest minibatch), and the steps of a stretch.
 
     References:
@@ -44,7 +44,7 @@ class RWalk(Penalty):
         self.anchor = Buffers(w.clone() for w in self.protected)
         self.register_buffer("experiences", torch.tensor(0))
         self.gain, self.gathered, self.before, self.stretch = (
-            Buffers(like(self.protected), kept=False) for _ in range(4)
+            Buffers(like(self.protected), persistent=False) for _ in range(4)
         )
         self.register_buffer("steps", torch.tensor(0), persistent=False)
 
@@ -65,9 +65,9 @@ class RWalk(Penalty):
         self.steps += 1
         alpha = self.recipe.decay
         every = zip(self.protected, self.before, self.gain, self.fisher, self.importance, self.anchor, strict=True)
-        for weight, before, gain, fisher, held, anchor in every:
+        for weight, before, gain, fisher, importance, anchor in every:
             if weight.grad is not None:
-                gradient = weight.grad - 2 * self.recipe.strength * held * (before - anchor)
+                gradient = weight.grad - 2 * self.recipe.strength * importance * (before - anchor)
                 gain -= gradient * (weight - before)
                 fisher.mul_(1 - alpha).add_(gradient.square(), alpha=alpha)
             before.copy_(weight)
@@ -75,11 +75,11 @@ class RWalk(Penalty):
             self._gather()
 
     def _gather(self) -> None:
-        """Ends a stretch of the path."""
+        """Ends a stretch of the path, and adds what it scores."""
         parts = zip(self.protected, self.stretch, self.gain, self.gathered, self.fisher, strict=True)
-        for weight, begun, gain, gathered, fisher in parts:
-            gathered += (gain / (fisher / 2 * (weight - begun).square() + DAMPING)).clamp(min=0)
-            begun.copy_(weight)
+        for weight, start, gain, gathered, fisher in parts:
+            gathered += (gain / (fisher / 2 * (weight - start).square() + DAMPING)).clamp(min=0)
+            start.copy_(weight)
             gain.zero_()
 
     @torch.no_grad()
@@ -88,12 +88,12 @@ class RWalk(Penalty):
         for score, gathered, anchor, weight in zip(self.score, self.gathered, self.anchor, self.protected, strict=True):
             score.copy_((score + gathered) / 2 if self.experiences else gathered)
             anchor.copy_(weight)
-        for held, fisher, score in zip(self.importance, _scaled(self.fisher), _scaled(self.score), strict=True):
-            held.copy_(fisher + score)
+        for importance, fisher, score in zip(self.importance, _scaled(self.fisher), _scaled(self.score), strict=True):
+            importance.copy_(fisher + score)
         self.experiences += 1
 
 
 def _scaled(values: Buffers) -> list[Tensor]:
-    """To [0, 1], over all of them."""
+    """The values scaled to [0, 1], by the lowest and the highest of all tensors."""
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     return [(v - low) / (high - low + 1e-32) for v in values]

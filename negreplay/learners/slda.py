@@ -17,7 +17,7 @@ from negreplay.streams.stream import Experience
 
 
 class SLDA(Learner[SLDARecipe]):
-    """Class means and one covariance of features, updated by one pattern after the other, each seen once.
+    """Class means and one covariance of features are updated pattern by pattern, and each pattern is seen once.
 
     `means`, `counts` and `covariance` are all that is kept. The covariance is in single precision; the means are in
     double, for they may lie far from zero. For a pattern z of class y, with t patterns before it: covariance = (t
@@ -51,14 +51,16 @@ class SLDA(Learner[SLDARecipe]):
         yield from self.end(experience, memory)
 
     def _update(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
-        """What updating by one pattern after the other comes to: t covariance is a sum, and earlier means are known."""
+        """Updates as if pattern by pattern, for t * covariance is a sum, and the mean before each pattern is known."""
         t = self.counts.sum() + torch.arange(len(labels), device=labels.device)
         distances = torch.zeros_like(features)
         for y in labels.unique():
-            mine = labels == y
-            z, before = features[mine], self.counts[y] + torch.arange(int(mine.sum()), device=labels.device)
+            of_class = labels == y
+            z, before = features[of_class], self.counts[y] + torch.arange(int(of_class.sum()), device=labels.device)
             sums = self.counts[y] * self.means[y] + z.cumsum(dim=0)
-            distances[mine] = torch.where(before.unsqueeze(1) > 0, z - (sums - z) / before.clamp(min=1).unsqueeze(1), 0)
+            distances[of_class] = torch.where(
+                before.unsqueeze(1) > 0, z - (sums - z) / before.clamp(min=1).unsqueeze(1), 0
+            )
             self.counts[y] += len(z)
             self.means[y] = sums[-1] / self.counts[y]
         total = t[0] * self.covariance.double() + distances.T @ (distances * (t / (t + 1)).unsqueeze(1))

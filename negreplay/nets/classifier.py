@@ -21,7 +21,7 @@ from negreplay.nets.layers import allow_single_values
 from negreplay.patterns import Batch
 
 INPUT = "input"
-"""The replay layer of images themselves."""
+"""The name of the replay layer where images themselves are replayed."""
 
 
 class Classifier(nn.Module):
@@ -58,11 +58,11 @@ class Classifier(nn.Module):
         return self
 
     def encode(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n *latent"]:
-        """The latents of images, wherever these are.
+        """Computes the latents of images, which may lie on any device.
 
-        A blocked front computes in float32 even where autocast is on, and its latents carry no gradient: so a latent is
-        a constant of the image, whoever asks for it. What is `encoded` already, as all that comes from a store, is only
-        brought to where the classifier is.
+        A blocked front computes in float32 even where autocast is on, and its latents carry no gradient. So a latent is
+        a constant of its image. Inputs that are `encoded` already, such as those from a store, are only moved to the
+        classifier's device.
         """
         inputs = inputs.to(self.blocked.device)
         if encoded:
@@ -73,7 +73,7 @@ class Classifier(nn.Module):
             return self.front(_channels_last(inputs))
 
     def features(self, latents: Float[Tensor, "n *latent"]) -> Float[Tensor, "n f"]:
-        """What the back makes of latents."""
+        """The features that the back computes from latents."""
         return self.back(_channels_last(latents))
 
     def decide(
@@ -87,7 +87,7 @@ class Classifier(nn.Module):
 
     def latents(self, batch: Batch) -> Float[Tensor, "n *latent"]:
         """The latents of a minibatch, those of replayed patterns last."""
-        # In one memory format, wherever they come from: in another one convolutions round otherwise.
+        # All latents get the same memory format, for convolutions round differently in another one.
         latents = _channels_last(self.encode(batch.current, batch.encoded))
         return torch.cat([latents, _channels_last(batch.replay)]) if len(batch.replay) else latents
 
@@ -97,7 +97,7 @@ class Classifier(nn.Module):
 
 
 def _settle(classifier: Classifier, *_: object) -> None:
-    """Makes the front what `blocked` says; also after loading a state, where `blocked` may have changed."""
+    """Blocks the front where `blocked` is set. Loading a state calls this too, for it may set `blocked`."""
     if classifier.blocked:
         classifier.front.requires_grad_(False).eval()
 
@@ -110,7 +110,7 @@ def _channels_last(x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
 def fingerprint(module: nn.Module) -> str:
     """A short name that changes with the module's structure, parameters and buffers.
 
-    What a module's `forward` or a plain attribute does is seen only where `str(module)` shows it.
+    A change of a `forward` or of a plain attribute changes the name only where `str(module)` shows it.
     """
     digest = hashlib.sha256(str(module).encode())
     for name, tensor in module.state_dict().items():
@@ -122,8 +122,8 @@ def fingerprint(module: nn.Module) -> str:
 class _Tracer(fx.Tracer):
     """Records how modules follow one another, looking only into those that contain the layer to cut after.
 
-    What lies deeper stays whole: it may branch on its input or on its mode, and keeps its names. Branches on the way
-    may depend on sizes if there is an `example` of the input, whose way is taken.
+    Other modules stay whole: they may branch on their input or on their mode, and keep their names. With an `example`
+    of the input, branches in a traced module may depend on sizes; those that the example takes are recorded.
     """
 
     def __init__(self, layer: nn.Module, example: Tensor | None) -> None:
@@ -136,7 +136,7 @@ class _Tracer(fx.Tracer):
     def to_bool(self, obj: fx.Proxy) -> bool:
         if self.example is None:
             return super().to_bool(obj)
-        # On this device tensors have sizes but no values: who branches on a value still fails.
+        # On the meta device tensors have sizes but no values, so that a branch on a value still fails.
         graph, copies = fx.Graph(), {}
         graph.graph_copy(self.graph, copies)
         graph.output(copies[obj.node])
@@ -160,7 +160,7 @@ def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn
     Args:
         backbone: any network that torch.fx can trace down to the layer.
         at: a name from `backbone.named_modules()`, such as `conv5_4/dw` or `layer2.0`; or `input`, before all of them.
-        example: an input, for a network whose way depends on its size; the halves then take inputs of that size.
+        example: an input, for a network that branches on its size; the halves then take inputs of that size.
 
     Returns:
         The front, up to and including the layer, and the back, which takes the layer's output.
@@ -184,7 +184,7 @@ def cut(backbone: nn.Module, at: str, example: Tensor | None = None) -> tuple[nn
 
 @contextmanager
 def _mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Puts all modules within in one mode, and each of them back in its own afterwards."""
+    """Puts a module and all modules in it into one mode, and afterwards each of them back into its own."""
     before = {each: each.training for each in module.modules()}
     try:
         for each in before:
@@ -200,13 +200,13 @@ def _divide(nodes: list[fx.Node], backbone: nn.Module, layer: nn.Module, at: str
     uses = [i for i, n in enumerate(nodes) if n.op == "call_module" and backbone.get_submodule(str(n.target)) is layer]
     if len(uses) != 1:
         raise UserError(f"layer {at!r} is used {len(uses)} times: cut after a layer that is used once.")
-    here = nodes[uses[0]]
+    last = nodes[uses[0]]
     before, after = nodes[: uses[0] + 1], nodes[uses[0] + 1 :]
     front, back = fx.Graph(), fx.Graph()
-    front.output(_copy(before, front, {}, at)[here])
-    # A parameter that `forward` itself names is no value computed before the cut: either half may read it.
+    front.output(_copy(before, front, {}, at)[last])
+    # A parameter that `forward` names itself is not computed before the cut, so that both halves may read it.
     constants = [node for node in before if node.op == "get_attr"]
-    _copy([*constants, *after], back, {here: back.placeholder("latents")}, at)
+    _copy([*constants, *after], back, {last: back.placeholder("latents")}, at)
     return front, back
 
 
@@ -273,14 +273,14 @@ def _trace(backbone: nn.Module, layer: nn.Module, at: str, example: Tensor | Non
 
 
 def _copy(nodes: list[fx.Node], graph: fx.Graph, copies: dict[fx.Node, fx.Node], at: str) -> dict[fx.Node, fx.Node]:
-    """Appends nodes to a graph that has `copies` already, if all they need is there."""
+    """Appends nodes to a graph, which has the `copies` of earlier ones, and refuses a node whose input is not there."""
     for node in nodes:
         if node.op == "get_attr" and node.users.keys().isdisjoint(nodes):
             continue
-        around = [needed.name for needed in node.all_input_nodes if needed not in copies]
-        if around:
+        absent = [needed.name for needed in node.all_input_nodes if needed not in copies]
+        if absent:
             raise UserError(
-                f"layer {at!r} cannot be the replay layer, for a path (with the value {around[0]!r}) goes around it: "
+                f"layer {at!r} cannot be the replay layer, for a path (with the value {absent[0]!r}) goes around it: "
                 "cut after the whole block that contains it."
             )
         copies[node] = graph.node_copy(node, copies.__getitem__)

@@ -29,7 +29,7 @@ class Reconstruction(NamedTuple):
 
 
 class Generator(nn.Module):
-    """q(z|x) and p(x|z, y) over latents of shape `latent`.
+    """The encoder q(z|x) and the decoder p(x|z, y) of latents that have the shape `latent`.
 
     Args:
         latent: shape of one latent, (channels, height, width), (tokens, features) or (features,).
@@ -38,12 +38,13 @@ class Generator(nn.Module):
         body: `conv` (two convolutions, the second of which halves height and width too where they divide by 4) or
             `dense` (two hidden layers).
         width: channels or units of the body.
-        silent: the share of the decoder's hidden channels that are shut for a class. They are drawn for each class, so
-            learning one class leaves much of what makes the others as it was.
-        signed: whether latents may be negative; if not, as outputs of a ReLU, what is generated is rectified.
+        silent: the share of the decoder's hidden channels that are shut for a class. They are drawn for each class by
+            itself, so learning one class leaves many of the weights that make the others as they were.
+        signed: whether latents may be negative. If not, as where they are outputs of a ReLU, generated latents are
+            rectified.
 
     Raises:
-        UserError: the latents are no maps of even height and width, which `conv` halves.
+        UserError: `body` is `conv`, and the latents are not maps of even height and width, which it could halve.
     """
 
     def __init__(
@@ -91,8 +92,7 @@ def generator_loss(
     Args:
         latents: the latents that were to be reconstructed.
         made: the reconstruction.
-        logits: those of the reconstruction, from the blocked classifier; None where eta is 0, for which they are not
-            needed.
+        logits: the blocked classifier's logits of the reconstruction; they may be None where eta is 0.
         labels: the classes.
         beta: weight of the Kullback-Leibler divergence to N(0, I) (Equation 13).
         eta: weight of the classification loss (Equation 14).
@@ -128,7 +128,7 @@ class _Rectify(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Hidden layers whose channels are opened or shut by the class, then the output."""
+    """Hidden layers, of whose channels the class opens some and shuts the others, and the output layer."""
 
     gates: Tensor
 
@@ -137,13 +137,13 @@ class _Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden, self.output = nn.ModuleList(hidden), output
-        opened = max(1, round((1 - silent) * width))
-        drawn = torch.rand(len(hidden), classes, width).argsort(dim=-1)
+        open_channels = max(1, round((1 - silent) * width))
+        ranks = torch.rand(len(hidden), classes, width).argsort(dim=-1)
         # Open channels are scaled up, as with dropout, so that the next layer gets as much as without gates.
-        self.register_buffer("gates", (drawn < opened) * (width / opened))
+        self.register_buffer("gates", (ranks < open_channels) * (width / open_channels))
 
-    def forward(self, given: Float[Tensor, "n given"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:
-        x = given
+    def forward(self, codes: Float[Tensor, "n code"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:
+        x = codes
         for layer, gate in zip(self.hidden, self.gates, strict=True):
             x = layer(x)
             x = x * gate[labels].reshape(*x.shape[:2], *(1 for _ in x.shape[2:])).to(x)
@@ -151,21 +151,21 @@ class _Decoder(nn.Module):
 
 
 _Parts = tuple[nn.Sequential, list[nn.Sequential], nn.Sequential]
-"""The encoder, the decoder's hidden layers, and its output."""
+"""The encoder, the decoder's hidden layers, and the decoder's output layer."""
 
 
-def _dense(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Parts:
+def _dense(latent: tuple[int, ...], code: int, encoded: int, width: int) -> _Parts:
     size = math.prod(latent)
 
     def hidden(inputs: int) -> list[nn.Module]:
         return [nn.Linear(inputs, width), _BatchNorm(width), nn.ReLU()]
 
-    encoder = nn.Sequential(nn.Flatten(), *hidden(size), *hidden(width), nn.Linear(width, wanted))
-    layers = [nn.Sequential(*hidden(given)), nn.Sequential(*hidden(width))]
+    encoder = nn.Sequential(nn.Flatten(), *hidden(size), *hidden(width), nn.Linear(width, encoded))
+    layers = [nn.Sequential(*hidden(code)), nn.Sequential(*hidden(width))]
     return encoder, layers, nn.Sequential(nn.Linear(width, size), nn.Unflatten(1, latent))
 
 
-def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Parts:
+def _conv(latent: tuple[int, ...], code: int, encoded: int, width: int) -> _Parts:
     if len(latent) != 3 or latent[1] % 2 or latent[2] % 2:
         shape = "x".join(str(size) for size in latent)
         raise UserError(
@@ -182,8 +182,8 @@ def _conv(latent: tuple[int, ...], given: int, wanted: int, width: int) -> _Part
         *hidden(nn.Conv2d(channels, width, 3, stride=2, padding=1)),
         *hidden(nn.Conv2d(width, width, 3, stride=second, padding=1)),
         nn.Flatten(),
-        nn.Linear(math.prod(small), wanted),
+        nn.Linear(math.prod(small), encoded),
     )
-    spread = nn.Sequential(nn.Linear(given, math.prod(small)), nn.Unflatten(1, small), _BatchNorm(width), nn.ReLU())
+    spread = nn.Sequential(nn.Linear(code, math.prod(small)), nn.Unflatten(1, small), _BatchNorm(width), nn.ReLU())
     grown = nn.Sequential(*hidden(nn.ConvTranspose2d(width, width, second + 2, stride=second, padding=1)))
     return encoder, [spread, grown], nn.Sequential(nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1))

@@ -33,11 +33,11 @@ def consolidate(
     """Algorithm 1: the rows to keep after an experience.
 
     Args:
-        psi: rows as training left them.
-        kept: rows kept so far (psi').
-        past: patterns of each class seen before this experience (past_c of Equation 7).
-        counts: patterns of each class in this experience.
-        replayed: patterns of each class in the memory M.
+        psi: the rows as training left them.
+        kept: the rows kept so far (psi').
+        past: how many patterns of each class came before this experience (past_c of Equation 7).
+        counts: how many patterns of each class are in this experience.
+        replayed: how many patterns of each class are in the memory M.
         mode: whether classes that are only replayed are consolidated (positive) or keep their rows (negative).
         mean: what is subtracted from a row first.
 
@@ -94,8 +94,8 @@ class Head(nn.Module, ABC):
         """Makes the head ready for an experience.
 
         Args:
-            counts: patterns of each class in the experience, on any device.
-            replayed: patterns of each class in the memory M, on any device.
+            counts: how many patterns of each class are in the experience, on any device.
+            replayed: how many patterns of each class are in the memory M, on any device.
         """
         self._begin(counts.to(self.seen.device), replayed.to(self.seen.device))
 
@@ -116,7 +116,7 @@ class Head(nn.Module, ABC):
         """The outputs that take part in training."""
 
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
-        """For training patterns of these classes, the outputs that take part in their softmax: all that are open."""
+        """The outputs that compete in the softmax of training patterns of these classes: all that are open."""
         return self.open.expand(len(labels), -1)
 
     def losses(
@@ -170,8 +170,8 @@ class ConsolidatedHead(Head):
 class CopiedHead(Head):
     """The head of CWR and CWR+: rows begin anew in each experience, and the current ones are copied.
 
-    CWR begins with random rows; CWR+ with rows of zeros, and takes from a row the mean of all current ones before it is
-    copied. A class that comes again is learned as if it were new, so both are for New Classes.
+    CWR begins with random rows. CWR+ begins with rows of zeros, and subtracts the common mean of all current rows from
+    each of them before it is copied. A class that comes again is learned as if it were new, so both suit New Classes.
 
     References:
         Lomonaco & Maltoni, CORe50: a New Dataset and Benchmark for Continuous Object Recognition, 2017 (CWR).
@@ -197,7 +197,7 @@ class CopiedHead(Head):
         return F.linear(features, self.weight)
 
     def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
-        """Begins all rows anew: the old ones are opponents in the softmax, but start from nothing."""
+        """Begins all rows anew: old classes compete in the softmax too, but their rows start from nothing."""
         self.current.copy_(counts > 0)
         self.weight.zero_()
         if not self.plus:
@@ -259,14 +259,14 @@ class PlainHead(Head):
                 return self.seen | self.current
 
     def competing(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, "n classes"]:
-        """The open outputs, and with own outputs those that arrived with the pattern's class."""
+        """The open outputs; with `Outputs.OWN`, those of the experience in which the pattern's class arrived."""
         if self.outputs is Outputs.OWN:
             return self.arrived[labels].unsqueeze(1) == self.arrived
         return super().competing(labels)
 
-    def by_arrival(self, among: Bool[Tensor, " classes"]) -> list[Bool[Tensor, " classes"]]:
+    def by_arrival(self, classes: Bool[Tensor, " classes"]) -> list[Bool[Tensor, " classes"]]:
         """Divides classes that have arrived by the experience in which they arrived."""
-        return [among & (self.arrived == i) for i in self.arrived[among].unique()]
+        return [classes & (self.arrived == i) for i in self.arrived[classes].unique()]
 
     def losses(
         self, logits: Float[Tensor, "n classes"], labels: Int[Tensor, " n"], replayed: Bool[Tensor, " n"]

@@ -14,7 +14,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Normalise(nn.Module):
     """Subtracts a mean from each channel of an image and divides by a standard deviation.
 
-    A grey image becomes one of as many channels as there are means, so that networks for coloured images take it too.
+    A grey image gets as many channels as there are means, so that networks for coloured images take it too.
     """
 
     mean: Tensor

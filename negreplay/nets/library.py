@@ -1,6 +1,6 @@
 """Any network of timm, the library of image models, as a backbone.
 
-It is an optional dependency (`pip install 'negreplay[vision]'`), imported only where it is used.
+timm is an optional dependency (`pip install 'negreplay[vision]'`), imported only where it is used.
 """
 
 import re
@@ -53,7 +53,7 @@ def pretrained_net(name: str) -> nn.Module:
 
 
 def classifiers(net: nn.Module) -> tuple[str, ...]:
-    """The names of the layers that timm counts as the classifier, which a file of the network's weights may have."""
+    """The names of the layers that timm counts as the classifier; a file of the network's weights may have them."""
     config: Any = net.pretrained_cfg
     names = config.get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
@@ -110,14 +110,14 @@ def _timm() -> ModuleType:
 
 
 _DECLARED: list[torch.library.Library] = []
-"""The owners of declarations, which end with them."""
+"""Declarations of operators; each lasts as long as the library that owns it, so that we keep the libraries here."""
 
 
 def _prepare_torchvision() -> None:
     """Imports torchvision, which timm needs, also where its compiled part was built for another device than torch.
 
-    There the import ends at operators that this part would have declared. Backbones never call them, so a declaration
-    is enough (torchvision 0.22 to 0.29 beside a torch without CUDA).
+    In that case the import fails for want of operators that the compiled part would have declared. Backbones never call
+    them, so a declaration is enough (torchvision 0.22 to 0.29 beside a torch without CUDA).
     """
     try:
         import_module("torchvision")

@@ -29,9 +29,10 @@ PAIRS = (
 
 
 class StridedDepthwise(nn.Conv2d):
-    """A stride-2 depthwise convolution, which on processors stays in float32.
+    """A stride-2 depthwise convolution, which stays in float32 on processors.
 
-    Its bfloat16 backward takes thirty times as long as the float32 one there (torch 2.13), more than all else gains.
+    There its backward takes thirty times as long in bfloat16 as in float32 (torch 2.13), which costs more time than
+    bfloat16 saves elsewhere.
     """
 
     def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:  # noqa: A002
@@ -47,12 +48,12 @@ class MobileNetV1(nn.Sequential):
     Its layers are `normalise`, `conv1`, `conv2_1/dw`, `conv2_1/sep`, ..., `conv6/dw`, `conv6/sep` and `pool`.
 
     Args:
-        width: the factor of all numbers of channels.
+        width: the factor by which all numbers of channels are multiplied.
         activation: `relu`, or `relu6`.
         padding: where stride-2 convolutions pad: `symmetric`, or `right-bottom`.
-        eps: the batch norm's.
-        mean: of each colour channel, on images in [0, 1].
-        std: of each colour channel.
+        eps: what batch norm adds to the variance.
+        mean: the mean of each colour channel, on images in [0, 1].
+        std: the standard deviation of each colour channel.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class MobileNetV1(nn.Sequential):
 
         def add(name: str, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1) -> int:
             pad = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 and padding == "right-bottom" else None
-            around = 0 if pad else kernel // 2
+            margin = 0 if pad else kernel // 2
             kind = StridedDepthwise if stride == 2 and groups > 1 else nn.Conv2d
-            conv = kind(inputs, outputs, kernel, stride, around, groups=groups, bias=False)
+            conv = kind(inputs, outputs, kernel, stride, margin, groups=groups, bias=False)
             self.add_module(name, layer(conv, activation, eps, pad))
             return outputs
 
@@ -99,10 +100,10 @@ def load_weights(net: MobileNetV1, path: Path) -> None:
         name, _, tensor = key.partition(".")
         if name not in names or tensor == "bn.num_batches_tracked":
             continue
-        theirs = f"features.{names.index(name)}.{tensor}"
-        if theirs not in tensors:
-            raise UserError(f"{path} has no {theirs!r}: weights.file must be a MobileNetV1 saved with these keys.")
-        if tensors[theirs].shape != state[key].shape:
-            shapes = f"{tuple(tensors[theirs].shape)}, not {tuple(state[key].shape)}"
-            raise UserError(f"{path} is of another width, its {theirs!r} is {shapes}: change classifier.width.")
-        copy_tensor(path, theirs, tensors[theirs], state[key])
+        file_key = f"features.{names.index(name)}.{tensor}"
+        if file_key not in tensors:
+            raise UserError(f"{path} has no {file_key!r}: weights.file must be a MobileNetV1 saved with these keys.")
+        if tensors[file_key].shape != state[key].shape:
+            shapes = f"{tuple(tensors[file_key].shape)}, not {tuple(state[key].shape)}"
+            raise UserError(f"{path} is of another width, its {file_key!r} is {shapes}: change classifier.width.")
+        copy_tensor(path, file_key, tensors[file_key], state[key])

@@ -22,7 +22,7 @@ class BatchRenorm2d(nn.Module):
     """Batch renormalisation in place of a trained or fresh batch norm, whose parameters and statistics it takes over.
 
     `running_std` is sqrt(running_var + eps), so that in evaluation the two layers compute the same. All that changes
-    while learning is a buffer; so are the limits `r_max` and `d_max` and the `momentum`.
+    while learning is a buffer, including the limits `r_max` and `d_max` and the `momentum`.
     """
 
     running_mean: Tensor
@@ -58,17 +58,17 @@ class BatchRenorm2d(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Normalises with the minibatch's statistics in training, with the running ones in evaluation."""
         if not self.training:
-            # Variance and eps apart, for some devices refuse an eps of 0.
+            # Variance and eps are passed apart, for some devices refuse an eps of 0.
             var = self.running_std.square() - self.eps
             return _batch_norm(x, self.weight, self.bias, (self.running_mean, var), self.eps)
         r, d = self._correct(x)
-        # gamma ((x - m) / s r + d) + beta as one batch norm, which is one pass over x instead of five.
+        # gamma ((x - m) / s r + d) + beta is computed as one batch norm: one pass over x instead of five.
         return _batch_norm(x, self.weight * r, self.bias + self.weight * d, None, self.eps)
 
     @torch.no_grad()
     def _correct(self, x: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-        """The constants r and d for this minibatch; then it enters the statistics, and the limits open."""
-        # Forty times faster than var_mean on channels_last; the clones make its results float32 for bfloat16 too.
+        """Returns r and d for this minibatch, lets it enter the running statistics, and opens the limits further."""
+        # This is forty times faster than var_mean on channels_last. The clones make its results float32 for bfloat16.
         scratch = self.running_mean.clone(), self.running_std.clone()
         mean, var = torch.batch_norm_update_stats(x, *scratch, 0.0)
         std = (var + self.eps).sqrt()
@@ -76,9 +76,9 @@ class BatchRenorm2d(nn.Module):
         d = ((mean - self.running_mean) / self.running_std).clamp(-self.d_max, self.d_max)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_std.lerp_(std, self.momentum)
-        opened = self.schedule.opening * len(x)
-        self.r_max.add_(opened).clamp_(max=self.schedule.r_max)
-        self.d_max.add_(opened).clamp_(max=self.schedule.d_max)
+        step = self.schedule.opening * len(x)
+        self.r_max.add_(step).clamp_(max=self.schedule.r_max)
+        self.d_max.add_(step).clamp_(max=self.schedule.d_max)
         return r, d
 
     def extra_repr(self) -> str:
@@ -94,15 +94,15 @@ def _batch_norm(
 ) -> Float[Tensor, "n c h w"]:
     """Batch norm with the given mean and variance, or with the minibatch's own."""
     mean, var = statistics or (None, None)
-    # Not F.batch_norm, which refuses a minibatch of one value per channel: here such a one is well defined.
+    # F.batch_norm refuses a minibatch of one value per channel, which is well defined here.
     return torch.batch_norm(x, weight, bias, mean, var, statistics is None, 0.0, eps, torch.backends.cudnn.enabled)
 
 
 def renormalise(module: nn.Module, schedule: RenormRecipe) -> nn.Module:
     """Replaces every batch norm of `module` by batch renormalisation, in place.
 
-    Parameters stay the same objects, so an optimiser that holds them goes on. Layers within a batch norm, which its
-    subclasses apply to what is normalised (timm's `drop` and `act`), follow the batch renormalisation.
+    Parameters stay the same objects, so an optimiser that holds them goes on. A subclass of batch norm may contain
+    layers that it applies after normalising (timm's `drop` and `act`); these then follow the batch renormalisation.
 
     Returns:
         The module itself.
@@ -110,15 +110,15 @@ def renormalise(module: nn.Module, schedule: RenormRecipe) -> nn.Module:
     Raises:
         UserError: there is no batch norm, or one has no parameters or no running statistics to take over.
     """
-    made: dict[nn.Module, nn.Module] = {}
+    replacements: dict[nn.Module, nn.Module] = {}
     for name, layer in list(module.named_modules(remove_duplicate=False)):
         if isinstance(layer, nn.BatchNorm2d):
             parent, _, child = name.rpartition(".")
-            if layer not in made:
+            if layer not in replacements:
                 norm, after = BatchRenorm2d(layer, schedule), dict(layer.named_children())
-                made[layer] = nn.Sequential(OrderedDict(norm=norm, **after)) if after else norm
-            setattr(module.get_submodule(parent), child, made[layer])
-    if not made:
+                replacements[layer] = nn.Sequential(OrderedDict(norm=norm, **after)) if after else norm
+            setattr(module.get_submodule(parent), child, replacements[layer])
+    if not replacements:
         raise UserError("classifier.renorm has no effect, for the network has no batch norm: set it to null.")
     return module
 

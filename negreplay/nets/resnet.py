@@ -59,8 +59,8 @@ class ResNet(nn.Sequential):
 
     Args:
         shape: channels, blocks and stem: one of `SHAPES`.
-        mean: of each colour channel, on images in [0, 1].
-        std: of each colour channel.
+        mean: the mean of each colour channel, on images in [0, 1].
+        std: the standard deviation of each colour channel.
         rectified: whether the last block ends in a ReLU, so that features are not negative.
 
     Weights are drawn as He et al. draw them, with the fan-out of each convolution.

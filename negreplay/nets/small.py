@@ -18,7 +18,7 @@ class SmallNet(nn.Sequential):
         self.add_module("conv1", layer(nn.Conv2d(channels, 16, 3, padding=1, bias=False)))
         self.add_module("conv2", layer(nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False)))
         self.add_module("conv3", layer(nn.Conv2d(32, 64, 3, padding=1, bias=False)))
-        # Quarters rather than one mean: where a stroke lies tells digits apart.
+        # There is a mean for each quarter of the map, for the place of a stroke tells digits apart.
         self.add_module("pool", nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
 
 

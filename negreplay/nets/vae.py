@@ -36,13 +36,13 @@ class VAE(nn.Module):
         """The negative evidence lower bound of each image, divided by its size; pixels are taken as probabilities."""
         mean, logvar = self.encoder(images).chunk(2, dim=1)
         noise = torch.randn(mean.shape, generator=rng).to(mean)
-        made = self.decoder(mean + noise * (0.5 * logvar).exp())
-        reconstruction = F.binary_cross_entropy_with_logits(made, images, reduction="none").flatten(1).sum(dim=1)
+        decoded = self.decoder(mean + noise * (0.5 * logvar).exp())
+        reconstruction = F.binary_cross_entropy_with_logits(decoded, images, reduction="none").flatten(1).sum(dim=1)
         divergence = -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum(dim=1)
         return (reconstruction + divergence) / images[0].numel()
 
     @torch.no_grad()
     def sample(self, count: int, rng: torch.Generator) -> Float[Tensor, "n *shape"]:
-        """Samples images; their classes are not known."""
+        """Samples images; the VAE does not know their classes."""
         z = torch.randn(count, self.latent_dim, generator=rng)
         return self.decoder(z.to(next(self.parameters()).device)).sigmoid()

@@ -35,7 +35,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _is_pickle(path: Path) -> bool:
-    """Tells a file of `torch.save`, which is a zip archive, or before torch 1.6 a bare pickle."""
+    """Whether a file is one of `torch.save`: a zip archive, or, before torch 1.6, a bare pickle."""
     with path.open("rb") as file:
         start = file.read(4)
     return start == b"PK\x03\x04" or start[:1] == b"\x80"
@@ -59,10 +59,10 @@ def _kind(tensor: Tensor) -> tuple[bool, ...]:
 
 @torch.no_grad()
 def fill(net: nn.Module, path: Path, classifiers: tuple[str, ...]) -> None:
-    """Fills a network whose first layer is `normalise` from a file with the names of its own state, no more, no less.
+    """Fills a network whose first layer is `normalise` from a file that has the names of the network's own state.
 
-    Only what belongs to one of the `classifiers`, layers that the network has been built without, is left in the file.
-    What belongs to `normalise`, and counters of minibatches, may be missing in it.
+    The file may have more names only for the layers called `classifiers`, which the network was built without. It may
+    lack only the names of `normalise` and of counters of minibatches.
 
     Raises:
         UserError: the file is refused by `read_weights`, or its names, shapes or types are not the network's.

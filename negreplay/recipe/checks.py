@@ -1,4 +1,4 @@
-"""What every class of a recipe checks itself with."""
+"""The checks with which every class of a recipe validates itself."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ LARGEST_SIDE = 4_096
 
 
 class Strict:
-    """A field that a class does not know is an error when a recipe is read from JSON (see `negreplay.builders`)."""
+    """A class of a recipe, which refuses unknown fields when it is read from JSON (see `negreplay.builders`)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 

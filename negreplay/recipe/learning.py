@@ -149,7 +149,7 @@ class ReplayRecipe(Strict):
             raise ValueError("replay.beside is true: say how many with replay.per_minibatch.")
 
     def _check_nothing(self) -> None:
-        """Nothing is replayed, so that no number of patterns is given."""
+        """Checks that no number of patterns is given where nothing is replayed."""
         if self.memory != 0:
             raise ValueError("replay.memory is given, but replay.source is none: name a source or set it to 0.")
         if self.per_minibatch is not None:
@@ -158,7 +158,7 @@ class ReplayRecipe(Strict):
             raise ValueError("replay.weighting has no effect: replay.source is none; name a source or remove it.")
 
     def _check_memory(self) -> None:
-        """The size of the memory is given once: by its choice, by `per_class`, or by itself."""
+        """Checks that the size of the memory is given once: by `choice`, by `per_class`, or by `memory`."""
         if self.choice is Choice.ALL:
             if self.memory != 0:
                 raise ValueError("replay.memory has no effect: replay.choice is all; set it to 0.")

@@ -111,7 +111,7 @@ class StreamRecipe(Strict):
             self._check_classes()
 
     def _check_lists(self, lists: str) -> None:
-        """An official list decides what arrives, so that nothing else does."""
+        """Checks that nothing but an official list decides what arrives."""
         if lists not in CORE50_LISTS:
             raise ValueError(f"stream.lists is {lists!r}: give one of {', '.join(CORE50_LISTS)}.")
         if CORE50_LISTS[lists] is not self.scenario:
@@ -120,7 +120,7 @@ class StreamRecipe(Strict):
             raise ValueError("stream.first_classes, classes, parts and order have no effect with lists: remove them.")
 
     def _check_classes(self) -> None:
-        """Classes and parts are given as the scenario needs them."""
+        """Checks that classes and parts are given as the scenario needs them."""
         if self.scenario in (Scenario.NI, Scenario.NIC) and self.parts < 2:
             raise ValueError(f"stream.parts is {self.parts}: {self.scenario} needs 2 or more.")
         if self.scenario is Scenario.DOMAINS and self.first_classes != self.classes:

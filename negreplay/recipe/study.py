@@ -71,13 +71,13 @@ class Recipe(Strict):
 
 
 def _check_name(name: str, place: str) -> None:
-    """It becomes the name of a file or a folder."""
+    """Refuses a name that cannot be the name of a file or a folder."""
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"{place}: give letters, digits, '.', '-' and '_' only, a letter or digit first.")
 
 
 def _check_training(arm: str, recipe: Recipe) -> None:
-    """A system that trains has phases, and one that trains nothing has neither phases nor an optimiser."""
+    """Checks that a system that trains has phases, and that any other has neither phases nor an optimiser."""
     learner = recipe.learner
     for name in ("first", "following"):
         given = getattr(recipe, name) is not None
@@ -90,7 +90,7 @@ def _check_training(arm: str, recipe: Recipe) -> None:
 
 
 def _check_layers(arm: str, recipe: Recipe) -> None:
-    """The network is cut where the system can work, and only layers learn that may."""
+    """Checks that the network is cut where the system can work, and that only layers learn that may."""
     learner, layer = recipe.learner, recipe.classifier.replay_layer
     if recipe.classifier.front is not Front.BLOCKED and not learner.front_learns:
         raise ValueError(f"{arm}classifier.front learns: {learner.kind} learns above the replay layer only; block it.")
@@ -99,7 +99,7 @@ def _check_layers(arm: str, recipe: Recipe) -> None:
 
 
 def _check_replay(arm: str, learner: LearnerRecipe, replay: ReplayRecipe) -> None:
-    """The system can replay this."""
+    """Checks that the system can replay this."""
     objection = learner.objection(replay)
     if objection is not None:
         raise ValueError(f"{arm}{objection}")

@@ -1,4 +1,4 @@
-"""Exemplars: original patterns kept class by class, equally many of each."""
+"""Exemplars: original patterns are kept, equally many of each class."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,19 +23,20 @@ AT_ONCE = 250
 
 
 class Exemplars(ReplaySource):
-    """A memory of original patterns with as many of each class as of any other.
+    """A memory of original patterns with equally many patterns of each class.
 
-    Those of a class stand in the order of their choice, so that when its share shrinks the first ones stay. When a
-    class comes again, what is chosen from are its exemplars and the new patterns together.
+    The patterns of a class are in the order in which they were chosen; when its share shrinks, the first ones stay.
+    When a class comes again, its new exemplars are chosen from the old ones and the new patterns together.
 
     Args:
-        example: a pattern; where `images` is given, an image whose pixels are whole 255ths, kept as bytes.
+        example: one pattern. Where `images` is given it is an image whose pixels are multiples of 1/255, for images are
+            stored as bytes.
         classes: number of classes.
         size: how many patterns fit.
-        per_class: how many of each class; None divides `size` among the classes seen.
-        choice: drawn, by herding, or all of them (`size` and no `per_class`).
-        images: how the images are varied when they are taken.
-        rng: draws.
+        per_class: how many patterns of each class are kept; None divides `size` among the classes seen.
+        choice: whether patterns are chosen at random or by herding, or all are kept (then `per_class` is None).
+        images: how stored images are varied when they are read.
+        rng: draws patterns.
 
     References:
         Rebuffi et al., iCaRL: Incremental Classifier and Representation Learning, 2017, Algorithms 4 and 5 (herding).
@@ -68,7 +69,7 @@ class Exemplars(ReplaySource):
         return self.data()
 
     def data(self, augmented: bool = True) -> Data:
-        """What is kept, as a data set; images come varied unless they are read without draws."""
+        """The exemplars as a data set, whose images are varied by draws if they are `augmented`."""
         filled, names = int(self.filled), tuple(map(str, range(len(self.past))))
         x, y = self.x[:filled], self.y[:filled]
         if self.images is None:
@@ -85,12 +86,12 @@ class Exemplars(ReplaySource):
         share = self.share(past)
         xs, ys = [], []
         for c in past.nonzero().flatten().tolist():
-            mine = self.x[: int(self.filled)][self.y[: int(self.filled)] == c]
+            exemplars = self.x[: int(self.filled)][self.y[: int(self.filled)] == c]
             if counts[c]:
                 batches = data.of(c).batches(AT_ONCE)
                 new = [self.packed(classifier.encode(x, data.encoded).cpu()) for x, _ in batches]
-                mine = self._chosen(classifier, mine, torch.cat(new), share, c)
-            xs.append(mine[:share])
+                exemplars = self._choose(classifier, exemplars, torch.cat(new), share, c)
+            xs.append(exemplars[:share])
             ys.append(torch.full((len(xs[-1]),), c))
         x, y = torch.cat(xs)[: self.size], torch.cat(ys)[: self.size]
         self.x[: len(y)], self.y[: len(y)] = x, y
@@ -99,17 +100,17 @@ class Exemplars(ReplaySource):
         yield from ()
 
     def packed(self, x: Float[Tensor, "n *shape"]) -> Tensor:
-        """Patterns as they are kept: images as bytes, latents as they are."""
+        """Patterns as they are stored: images as bytes, latents unchanged."""
         return x if self.images is None else (x * 255).round().to(torch.uint8)
 
-    def put_first(self, c: int, kept: Tensor) -> None:
-        """Gives these the first places of class `c`, as many as it has, whose last exemplars go."""
+    def put_first(self, c: int, patterns: Tensor) -> None:
+        """Puts patterns before the exemplars of class `c`, which drops its last ones to keep their number."""
         places = (self.y[: int(self.filled)] == c).nonzero().flatten()
-        kept = kept[: len(places)]
-        self.x[places] = torch.cat([kept, self.x[places[: len(places) - len(kept)]]])
+        patterns = patterns[: len(places)]
+        self.x[places] = torch.cat([patterns, self.x[places[: len(places) - len(patterns)]]])
 
     def share(self, past: Int[Tensor, " classes"]) -> int:
-        """How many of a class are kept, when so many patterns of each have come."""
+        """How many patterns of a class are kept, once `past` patterns of each class have come."""
         if self.choice is Choice.ALL:
             return self.size
         return self.per_class or self.size // int((past > 0).sum())
@@ -117,31 +118,31 @@ class Exemplars(ReplaySource):
     def _unpacked(self, x: Tensor) -> Float[Tensor, "n *shape"]:
         return x if self.images is None else x / 255
 
-    def _chosen(self, classifier: Classifier, kept: Tensor, new: Tensor, share: int, c: int) -> Tensor:
-        """The exemplars of class `c`, of which `kept` were before, and `new` have come."""
+    def _choose(self, classifier: Classifier, old: Tensor, new: Tensor, share: int, c: int) -> Tensor:
+        """Chooses the exemplars of class `c` from its old exemplars and its new patterns."""
         match self.choice:
             case Choice.HERDING:
-                candidates = torch.cat([kept, new])
+                candidates = torch.cat([old, new])
                 chunks = self._unpacked(candidates).split(AT_ONCE)
                 features = torch.cat([classifier.features(classifier.encode(x, True)).float().cpu() for x in chunks])
                 return candidates[herding(features, share)]
             case Choice.ALL:
-                return torch.cat([kept, new])
+                return torch.cat([old, new])
             case _:
-                # Each pattern of the class that ever came is as likely to be here as any other.
+                # Every pattern of the class that ever came has the same chance to be an exemplar.
                 total = int(self.past[c]) + len(new)
-                place = torch.rand(total, generator=self.rng).argsort()[:share]
-                old = min(int((place < self.past[c]).sum()), len(kept))
-                fresh = torch.randperm(len(new), generator=self.rng)[: share - old]
-                stay = torch.randperm(len(kept), generator=self.rng)[:old]
-                both = torch.cat([kept[stay], new[fresh]])
+                drawn = torch.rand(total, generator=self.rng).argsort()[:share]
+                count = min(int((drawn < self.past[c]).sum()), len(old))
+                new_rows = torch.randperm(len(new), generator=self.rng)[: share - count]
+                old_rows = torch.randperm(len(old), generator=self.rng)[:count]
+                both = torch.cat([old[old_rows], new[new_rows]])
                 return both[torch.randperm(len(both), generator=self.rng)]
 
 
 def herding(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, " k"]:
-    """The patterns whose mean stays nearest to the mean of all, one after the other (iCaRL's Algorithm 4).
+    """The rows of `count` patterns, each chosen so that their mean is nearest to the mean of all (iCaRL's Algorithm 4).
 
-    Features are taken at length 1.
+    Features are scaled to length 1 first.
     """
     features = F.normalize(features, dim=1)
     mean, total = features.mean(dim=0), torch.zeros_like(features[0])
@@ -149,7 +150,7 @@ def herding(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, " k"]:
     free = torch.ones(len(features), dtype=torch.bool)
     chosen = []
     for k in range(1, min(count, len(features)) + 1):
-        # |mean - (total + f) / k|^2 is smallest where this is largest, which is one product of a matrix and a vector.
+        # |mean - (total + f) / k|^2 is smallest where `gain` is largest, which takes only one matrix-vector product.
         gain = features @ (k * mean - total) - halves
         best = int(gain.masked_fill(~free, -torch.inf).argmax())
         chosen.append(best)
@@ -159,9 +160,9 @@ def herding(features: Float[Tensor, "n f"], count: int) -> Int[Tensor, " k"]:
 
 
 def kept_images(recipe: ImageRecipe, x: Float[Tensor, "*shape"]) -> ImageRecipe | None:
-    """How images that have been read by this recipe are varied when they are read again; None where they are no bytes.
+    """How stored images, such as `x`, are varied when they are read; None where pixels are not multiples of 1/255.
 
-    They have their size already, so resized crops are taken of what was looked at plainly.
+    They were read by `recipe` and have their size already, so resized crops are taken from what that left of them.
     """
     whole = (x * 255).round()
     if x.dim() != 3 or not torch.allclose(whole / 255, x, rtol=0, atol=1e-6):

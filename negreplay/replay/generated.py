@@ -16,10 +16,10 @@ from negreplay.streams.stream import Experience
 
 
 class Generated(ReplaySource):
-    """Lines 7 to 11 and 22 of Algorithm 2.
+    """A generator learns every experience and makes the patterns that are replayed (Algorithm 2, lines 7 to 11 and 22).
 
-    The generator is never reset; its optimiser is a fresh one in each experience. A generated pattern may carry any
-    class seen before, the current one included.
+    The generator is never reset; its optimiser is a fresh one in each experience. A generated pattern may have any
+    class seen before, including current ones that have come before.
     """
 
     seen: Tensor
@@ -40,10 +40,10 @@ class Generated(ReplaySource):
         self.generator.eval()
         z = torch.randn(self.memory, self.generator.latent_dim, generator=self.rng)
         labels = classes[torch.randint(len(classes), (self.memory,), generator=self.rng)]
-        made = []
-        for some, c in zip(z.split(128), labels.split(128), strict=True):
-            made.append(self.generator.decode(some.to(self.device.name), c.to(self.device.name)).cpu())
-        return Patterns(torch.cat(made), labels)
+        latents = []
+        for code, c in zip(z.split(128), labels.split(128), strict=True):
+            latents.append(self.generator.decode(code.to(self.device.name), c.to(self.device.name)).cpu())
+        return Patterns(torch.cat(latents), labels)
 
     def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
         recipe, rng = self.recipe, self.rng
@@ -51,9 +51,9 @@ class Generated(ReplaySource):
         def loss(batch: Batch) -> Tensor:
             with torch.no_grad():
                 latents = classifier.latents(batch)
-            made = self.generator(latents, batch.labels, rng)
-            logits = classifier.decide(made.latents) if recipe.eta else None
-            return generator_loss(latents, made, logits, batch.labels, recipe.beta, recipe.eta)
+            reconstruction = self.generator(latents, batch.labels, rng)
+            logits = classifier.decide(reconstruction.latents) if recipe.eta else None
+            return generator_loss(latents, reconstruction, logits, batch.labels, recipe.beta, recipe.eta)
 
         mixture = Mixture(experience.data, memory, recipe.minibatch, recipe.per_minibatch)
         rate = recipe.lr * equation_16(experience.index, recipe.floor)
@@ -69,7 +69,7 @@ class Generated(ReplaySource):
         self.seen |= experience.counts > 0
 
     def _iterations(self, steps: int) -> int:
-        """Minibatches of this experience, of which an epoch has so many."""
+        """How many minibatches the experience takes, where an epoch has `steps` of them."""
         recipe = self.recipe
         if recipe.epochs is not None:
             return recipe.epochs * steps

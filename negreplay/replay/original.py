@@ -13,9 +13,9 @@ from negreplay.streams.stream import Experience
 
 
 class Original(ReplaySource):
-    """After the i-th experience, h = R / i random latents of it take random places of the memory.
+    """After the i-th experience, h = R / i of its latents, chosen at random, take random places of the memory.
 
-    Free places are taken first, so a memory larger than the data simply never fills.
+    Free places are taken first, so a memory larger than the data never fills.
 
     References:
         Pellegrini et al., Latent Replay for Real-Time Continual Learning, 2020, Algorithm 1.
@@ -46,14 +46,14 @@ class Original(ReplaySource):
         free = torch.arange(int(self.filled), size)[:inserted]
         taken = torch.randperm(int(self.filled), generator=self.rng)[: inserted - len(free)]
         for places, rows in zip(torch.cat([free, taken]).split(128), chosen.split(128), strict=True):
-            found = data.data.read(rows)
-            self.x[places] = classifier.encode(found, data.encoded).cpu()
+            patterns = data.data.read(rows)
+            self.x[places] = classifier.encode(patterns, data.encoded).cpu()
             self.y[places] = data.data.labels[rows]
         self.filled += len(free)
         yield from ()
 
     def _share(self, size: int) -> int:
-        """R / i, rounded up or down at random so that no experience is left out however many there are.
+        """R / i, rounded up or down at random so that no experience is left out, however many there are.
 
         Departure:
             The released code rounds down, which inserts nothing at all after R experiences.

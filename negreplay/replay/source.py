@@ -1,4 +1,4 @@
-"""Where replayed patterns come from, in two methods."""
+"""Where replayed patterns come from: what every source offers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class ReplaySource(nn.Module, ABC):
 
     @abstractmethod
     def absorb(self, classifier: Classifier, experience: Experience, memory: Memory) -> Iterator[Step]:
-        """Takes in the experience, with the blocked classifier and the memory that it was learned with."""
+        """Takes in the experience, given the blocked classifier and the memory with which it was learned."""
 
 
 class NoReplay(ReplaySource):

@@ -42,8 +42,8 @@ class Headline:
 
     `leaders` has the arm with the highest final accuracy, then all those that may be as good: no difference to it is
     seen. `against` has the differences between the first leader and other arms: the other leaders, or else the next arm
-    and the one without replay; a difference is None where no seed has finished in both arms. `chance` is the share that
-    guessing among `classes` classes recognises, of so many `images` of the whole test set.
+    and the one without replay; a difference is None where no seed has finished in both arms. `images` is the size of
+    the whole test set, and `chance` the share of it that guessing among `classes` classes recognises.
     """
 
     stream: StreamRecipe
@@ -64,12 +64,12 @@ class Headline:
 
     @property
     def best(self) -> Summary | None:
-        """The arm that recognises most; None where it may be chance that it does."""
+        """The arm that recognises most; None where that may be chance."""
         return self.leaders[0] if len(self.leaders) == 1 and not self.at_chance else None
 
 
 def headlines(study: Study, rows: Sequence[Row]) -> list[Headline]:
-    """One for each stream that several arms learn without keeping training data, once they have finished."""
+    """A headline for each stream that several arms have learned to its end without keeping training data."""
     streams: dict[StreamRecipe, list[Summary]] = {}
     for recipe, summary in zip(study.recipes, summarise(rows, study), strict=True):
         if summary.final_whole and not recipe.keeps_data:
@@ -81,9 +81,9 @@ def headlines(study: Study, rows: Sequence[Row]) -> list[Headline]:
 def difference(rows: Sequence[Row], one: str, other: str) -> Difference | None:
     """The difference between two arms, paired over the seeds that both finished; None where there is none.
 
-    With a seed both arms meet the same classes in the same order, so it is their difference that varies least. Its
-    interval is Student's; it is never narrower than that of two arms which are right on so many test images
-    independently, since a few seeds may agree by luck, and one seed has no other.
+    With one seed both arms meet the same classes in the same order, so their difference varies less than their
+    accuracies do. Its interval is Student's. A few seeds may agree by luck, and a single seed has no such interval. So
+    it is never narrower than that of two arms which are right independently of each other on so many test images.
     """
     ends = {(row.arm, row.seed): row for row in rows if row.last}
     pairs = [(end, ends[other, seed]) for (arm, seed), end in ends.items() if arm == one and (other, seed) in ends]
@@ -101,11 +101,11 @@ def difference(rows: Sequence[Row], one: str, other: str) -> Difference | None:
 def _headline(stream: StreamRecipe, arms: list[Summary], plain: set[str], rows: Sequence[Row]) -> Headline:
     first, *others = sorted(arms, key=lambda arm: arm.final_whole.mean if arm.final_whole else 0.0, reverse=True)
     gaps = [(other, difference(rows, first.arm, other.arm)) for other in others]
-    level = tuple((other, gap) for other, gap in gaps if gap is None or not gap.seen)
+    equal = tuple((other, gap) for other, gap in gaps if gap is None or not gap.seen)
     without = next((pair for pair in gaps if pair[0].arm in plain), None)
-    against = level or tuple(pair for pair in gaps if pair is gaps[0] or pair is without)
+    against = equal or tuple(pair for pair in gaps if pair is gaps[0] or pair is without)
     end = next(row for row in rows if row.last and row.arm == first.arm)
-    return Headline(stream, (first, *(other for other, _ in level)), against, end.classes_seen, end.test_images)
+    return Headline(stream, (first, *(other for other, _ in equal)), against, end.classes_seen, end.test_images)
 
 
 def _error(share: float, images: int) -> float:

@@ -52,7 +52,8 @@ SOURCES = {
     Source.GENERATED: Colour("generated", "#d55e00", "#ff8b3d"),
     Source.RANDOM: Colour("random", "#009e73", "#2fd0a2"),
 }
-# For a further arm of the same source and mode; like the above after Okabe and Ito, for colour-blind readers.
+# These are for further arms of the same source and mode. Like the above they follow Okabe and Ito, for colour-blind
+# readers.
 SPARE = (
     Colour("spare-1", "#cc79a7", "#e79cc5"),
     Colour("spare-2", "#b8860b", "#e8bb4a"),
@@ -98,7 +99,7 @@ def write_png(path: Path, study: Study, rows: Sequence[Row], protocol: Protocol)
         text.set_color(INK.light)
     picture = io.BytesIO()
     with warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes; that is no reason to trouble the user.
+        # A name in a script that the font lacks is drawn as boxes, which needs no warning.
         warnings.simplefilter("ignore", UserWarning)
         figure.savefig(picture, format="png", dpi=160, facecolor="white", metadata={"Software": None})
     write_whole(path, picture.getvalue())
@@ -107,7 +108,7 @@ def write_png(path: Path, study: Study, rows: Sequence[Row], protocol: Protocol)
 def svg(study: Study, rows: Sequence[Row], protocol: Protocol, key: str) -> str:
     """The curves as an `<svg>` element for a page that defines the palette's colours as CSS variables.
 
-    `key` is another one for each picture of a page.
+    Each picture of a page needs a `key` of its own.
     """
     from matplotlib import rc_context
 
@@ -172,7 +173,7 @@ def _draw(axes: "Axes", points: list[list[Row]], style: Style, protocol: Protoco
 
 
 def _ticks(last: int) -> list[int]:
-    """Experiences to be named on the axis: each if they are few, else round ones, the first and the last."""
+    """The experiences that are named on the axis: all if they are few, else round ones, the first and the last."""
     step = next(step for step in (1, 5, 10, 50, 100, 500, 1000, last) if last <= 12 * step)
     round_ones = [tick for tick in range(step, last, step) if last - tick > step / 2]
     return sorted({1, *round_ones, last})

@@ -1,4 +1,4 @@
-"""What came out, in numbers: accuracy after each experience, and what is said about an arm from it.
+"""What came out, in numbers: accuracy after each experience, and what follows from it for an arm.
 
 A `Row` is one evaluation of one *cell*: an arm learned with one seed. Two protocols stand side by side: the *whole*
 test set from the first experience on (CORe50's; Figures 3 and 4), and the *growing* one of the classes seen so far
@@ -23,12 +23,12 @@ class Row:
 
     `experience` counts from 0 and `experiences` is how many the stream has. `test_images` is how many test images the
     classes seen have: the size of the growing test set. Accuracies are shares from 0 to 1. `per_class` has every class
-    of the data, by name, since a class may have another number with another seed; its share is None while the class has
-    not arrived, and if it has no test image. Seconds are those spent since the previous row. `kept_bytes` is what is
-    kept between experiences beside the classifier (memory, generator, importances), `peak_bytes` the peak resident
-    memory of the process. `task_agnostic` is the mean, over the experiences so far, of the accuracy on their classes;
-    `task_aware` is the same where the experience of each test pattern is known (Masana et al., 2020); both are None
-    where classes come more than once.
+    of the data, by name, since a class may have another number with another seed. A class has the share None while it
+    has not arrived, and if it has no test image. Seconds are those spent since the previous row. `kept_bytes` is what
+    is kept between experiences beside the classifier (memory, generator, importances), and `peak_bytes` is the peak
+    resident memory of the process. `task_agnostic` is the mean, over the experiences so far, of the accuracy on their
+    classes. `task_aware` is the same where the experience of each test pattern is known (Masana et al., 2020). Both are
+    None where classes come more than once.
     """
 
     arm: str
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Spread:
-    """A mean over seeds, with the sample standard deviation (n - 1); None for one seed."""
+    """A mean over seeds, with the sample standard deviation (n - 1), which is None for one seed."""
 
     mean: float
     std: float | None
@@ -180,15 +180,15 @@ def summarise(rows: Iterable[Row], study: Study) -> list[Summary]:
 def curve(rows: Iterable[Row], arm: str) -> list[list[Row]]:
     """The evaluations of an arm for drawing: for each experience, the rows of its seeds.
 
-    Finished seeds only, or, while none has finished, those that have begun; and only experiences that all of them were
-    evaluated after, since a mean over changing seeds would jump.
+    Only finished seeds count, or, while none has finished, all that have begun. An experience counts only if all these
+    seeds have been evaluated after it, for a mean over changing seeds would jump.
     """
     begun = [cell for (name, _), cell in by_cell(rows).items() if name == arm]
-    drawn = [cell for cell in begun if final(cell)] or begun
+    cells = [cell for cell in begun if final(cell)] or begun
     points: dict[int, list[Row]] = {}
-    for row in (row for cell in drawn for row in cell):
+    for row in (row for cell in cells for row in cell):
         points.setdefault(row.experience, []).append(row)
-    return [points[experience] for experience in sorted(points) if len(points[experience]) == len(drawn)]
+    return [points[experience] for experience in sorted(points) if len(points[experience]) == len(cells)]
 
 
 def spread(values: Iterable[float | None]) -> Spread | None:

@@ -11,7 +11,7 @@ from negreplay.results.text import printable
 
 
 def render(template: str, **values: Any) -> str:
-    """A template, filled; all share one style and the curves' colours."""
+    """Fills a template; all templates share one style and the colours of the curves."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(Path(__file__).parent)

@@ -23,7 +23,8 @@ class Benchmark:
     """A benchmark of the paper: its name there, its test protocol, its study, and studies that can stand in.
 
     `experiences` is how many all of these have; a study that has another number was run on other data.
-    `measure` is what its tables show of a `Summary`, after `final_` or `average_`; None for that of the protocol.
+    `measure` names what its tables show: the field of a `Summary`, without `final_` or `average_`. None takes that of
+    the protocol.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Benchmark:
 
     @property
     def counted(self) -> str:
-        """What its accuracies are shares of."""
+        """In words, what its accuracies are shares of."""
         if self.measure is None:
             images = "all test images" if self.protocol is Protocol.WHOLE else "the test images of the classes seen"
             return f"share of {images}, each counting once"
@@ -80,7 +81,7 @@ class Exhibit:
 
     @property
     def title(self) -> str:
-        """As `Table 1`, `Figure 10` or `Split MNIST`."""
+        """Its heading, such as `Table 1`, `Figure 10` or `Split MNIST`."""
         if self.name == "split-mnist":
             return "Split MNIST"
         kind = "Table" if self.quantity else "Figure"
@@ -88,7 +89,7 @@ class Exhibit:
 
     @property
     def table(self) -> str:
-        """Which of the `targets` it shows."""
+        """The `table` of the `targets` that it shows."""
         return self.name.removeprefix("table")
 
     def beside_title(self, benchmark: str) -> str:
@@ -111,7 +112,7 @@ def _arms(table: str, benchmark: Benchmark) -> tuple[str, ...]:
 
 
 def exhibits() -> tuple[Exhibit, ...]:
-    """All that can be asked for, in the paper's order."""
+    """All exhibits that a user can ask for, in the paper's order."""
     tables = (
         ("1", "average", "Accuracy averaged over all experiences, NC scenario", (NC, IMAGENET)),
         ("2", "final", "Final accuracy with negative replay of original, generated and random data", (NC, NIC)),
@@ -169,18 +170,18 @@ def collect(shipped: Study, studies: Iterable[tuple[Study, Sequence[Row]]]) -> F
 
 
 def table_lines(exhibit: Exhibit, found: dict[str, Found]) -> list[Line]:
-    """A table's lines: for each number of the paper ours, then that of each study that stands in and has been run.
+    """A table's lines: our number for each of the paper's, then the number of each stand-in that has been run.
 
-    Arms of which nothing is published come last in their benchmark.
+    Arms for which nothing is published come last in their benchmark.
     """
     lines: list[Line] = []
     for benchmark, arms in exhibit.panels:
         known = [t for t in targets() if (t.table, t.benchmark) == (exhibit.table, benchmark.name) and t.arm in arms]
-        beside = [arm for arm in arms if arm not in {t.arm for t in known}]
+        unpublished = [arm for arm in arms if arm not in {t.arm for t in known}]
         for name in (benchmark.study, *benchmark.stand_ins):
             stand_in = name != benchmark.study
             summaries = _summaries(found.get(name))
-            for arm, paper in (*((t.arm, t) for t in known), *((arm, None) for arm in beside)):
+            for arm, paper in (*((t.arm, t) for t in known), *((arm, None) for arm in unpublished)):
                 ours = _spread(summaries.get(arm), exhibit.quantity, benchmark.measure or benchmark.protocol)
                 if ours is not None or not stand_in:
                     lines.append(Line(benchmark.name, arm, paper, name if ours else None, ours, stand_in))
@@ -197,7 +198,7 @@ def _spread(summary: Summary | None, quantity: str | None, measure: str) -> Spre
 
 @dataclass(frozen=True)
 class Curves:
-    """One panel of a figure: the study drawn and whether it stands in; None for the study where nothing was run."""
+    """One panel of a figure: the runs that are drawn, None where there are none, and whether they stand in."""
 
     benchmark: Benchmark
     found: Found | None
@@ -225,7 +226,7 @@ class Missing:
 
 
 def missing(exhibit: Exhibit, found: dict[str, Found]) -> list[Missing]:
-    """What is to be run for the exhibit to be whole: unfinished seeds of the benchmarks' own studies."""
+    """What must be run to complete the exhibit: unfinished seeds of the benchmarks' own studies."""
     wanted: dict[str, list[str]] = {}
     for benchmark, arms in exhibit.panels:
         wanted.setdefault(benchmark.study, []).extend(arms)

@@ -40,7 +40,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm as the page shows it. `best` marks the one that a headline says to recognise most."""
+    """An arm as the page shows it; `best` marks an arm that recognises most by one of the headlines."""
 
     recipe: Recipe
     summary: Summary
@@ -90,10 +90,10 @@ def write_report(
         folder: the folder of the run.
         study: the arms and seeds that were to be run.
         rows: what has been evaluated so far; an unfinished run is reported and marked as such.
-        machine: what it was begun on, in words.
+        machine: the machine on which it was begun, in words.
         command: the command line that reproduces it.
-        shipped: the studies that ship with the library. The paper's numbers stand beside arms that are as one of them
-            has them, and the page says what was changed in a study that has the name of one.
+        shipped: the studies that ship with the library. The paper's numbers stand beside the arms of such a study that
+            are unchanged, and the page says what was changed in a study that has the name of one.
         images: sentences on what was learned from and tested with, and on what was left out.
 
     Returns:
@@ -125,8 +125,8 @@ def _page(
     if benchmark and rows and experiences != benchmark.experiences:
         changed.append((f"experiences: {benchmark.experiences} → {experiences}", "other data"))
         benchmark = None
-    said = headlines(study, rows)
-    arms = _arms(study, rows, said, benchmark, original)
+    claims = headlines(study, rows)
+    arms = _arms(study, rows, claims, benchmark, original)
     return render(
         "report.html",
         study=study,
@@ -143,8 +143,8 @@ def _page(
         aware=any(arm.summary.final_task_aware for arm in arms),
         printed=_printed(arms, benchmark),
         unfinished=[arm for arm in arms if arm.summary.incomplete],
-        headlines=said,
-        praised=[leader.arm for headline in said if not headline.at_chance for leader in headline.leaders],
+        headlines=claims,
+        praised=[leader.arm for headline in claims if not headline.at_chance for leader in headline.leaders],
         outdone={arm.recipe.name: better for arm in arms if (better := _better(arm, arms))},
         differences=differences(study.recipes),
         averaging=averaging(study),
@@ -156,10 +156,10 @@ def _page(
 
 
 def _arms(
-    study: Study, rows: Sequence[Row], said: Sequence[Headline], benchmark: Benchmark | None, original: Study | None
+    study: Study, rows: Sequence[Row], claims: Sequence[Headline], benchmark: Benchmark | None, original: Study | None
 ) -> list[Arm]:
     chosen = curves.styles(study.recipes)
-    crowned = {headline.best.arm for headline in said if headline.best}
+    best = {headline.best.arm for headline in claims if headline.best}
 
     def printed(table: str, recipe: Recipe) -> Target | None:
         """The paper's number, for an arm that is as shipped."""
@@ -171,7 +171,7 @@ def _arms(
             recipe=recipe,
             summary=summary,
             style=chosen[recipe.name],
-            best=recipe.name in crowned,
+            best=recipe.name in best,
             final_target=printed("2", recipe),
             average_target=printed("1", recipe),
         )
@@ -180,9 +180,10 @@ def _arms(
 
 
 def _better(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
-    """For generated replay, who recognises more of the same stream, keeps no more and takes no longer.
+    """The arms that outdo one with generated replay: they recognise more of the same stream with no more cost.
 
-    Were that not shown, a comparison could speak for generated replay where something plainer would do.
+    They keep no more bytes and take no longer. If the page did not show them, a comparison could speak for generated
+    replay where something plainer would do.
     """
     if arm.recipe.replay.source is not Source.GENERATED or arm.summary.final_whole is None:
         return []
@@ -206,7 +207,7 @@ def _cost(arm: Arm) -> tuple[float, float]:
 
 
 def _printed(arms: Sequence[Arm], benchmark: Benchmark | None) -> dict[str, list[Target | None]]:
-    """The columns of the paper's numbers that have any, with each arm's: by the test set that its averages are over."""
+    """The columns of the paper's numbers that have any, by their headings, with the number of each arm or None."""
     columns = {
         "final": [arm.final_target for arm in arms],
         f"average, {benchmark.protocol if benchmark else ''}": [arm.average_target for arm in arms],
@@ -215,7 +216,7 @@ def _printed(arms: Sequence[Arm], benchmark: Benchmark | None) -> dict[str, list
 
 
 def _alike(arms: Sequence[Arm]) -> dict[str, list[Arm]]:
-    """Arms of one meaning stand together: those of a sweep are explained once."""
+    """Groups arms by what they do, so that the arms of a sweep are explained once."""
     alike: dict[str, list[Arm]] = {}
     for arm in arms:
         alike.setdefault(arm.meaning, []).append(arm)

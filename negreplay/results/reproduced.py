@@ -14,7 +14,8 @@ WITHIN = 2.0
 class Line:
     """One number of a table: the paper's and ours, for one arm.
 
-    `paper` is None where nothing is published, `study`, which gave ours, where nothing has been run.
+    `paper` is None where nothing is published. `study` names the study that gave ours; it is None where nothing has
+    been run.
     """
 
     benchmark: str
@@ -28,7 +29,7 @@ class Line:
     def deviations(self) -> float | None:
         """By how many standard deviations ours differs from the paper's; None where that cannot be said.
 
-        Of the deviations of both over seeds, or of the one that is known.
+        The standard deviation of the difference follows from those of both over seeds, or from the one that is known.
         """
         if self.ours is None or self.stand_in or self.paper is None:
             return None

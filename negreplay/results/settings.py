@@ -59,6 +59,6 @@ def _settings(recipe: Recipe) -> dict[str, str]:
 
 
 def _apart(values: Sequence[str | None]) -> int:
-    """How many arms have another value than most have."""
+    """How many arms have another value than the one that most arms have."""
     given = [value for value in values if value is not None]
     return len(given) - max(map(given.count, given))

@@ -55,7 +55,7 @@ class GrowingTable:
     """
 
     def __init__(self, path: Path, rows: Sequence[Row]) -> None:
-        """The file has these rows, whatever it had before; if there are none, the first row makes the file."""
+        """Makes the file have these rows, whatever it had before; without rows the first added one makes the file."""
         self.path, self.names = path, class_names(rows)
         if rows:
             write_rows(path, rows)
@@ -65,11 +65,11 @@ class GrowingTable:
     def add(self, row: Row) -> None:
         """Adds a row. Its classes are named as they are in the file, which may have been read from there."""
         row = replace(row, per_class={printable(name): share for name, share in row.per_class.items()})
-        there = self.path.exists()
-        if there and row.per_class.keys() <= set(self.names):
+        exists = self.path.exists()
+        if exists and row.per_class.keys() <= set(self.names):
             append(self.path, line(row, self.names).encode())
         else:
-            rows = [*(read_rows(self.path) if there else []), row]
+            rows = [*(read_rows(self.path) if exists else []), row]
             write_rows(self.path, rows)
             self.names = class_names(rows)
 

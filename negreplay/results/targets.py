@@ -9,9 +9,9 @@ from pathlib import Path
 class Target:
     """One published number: an accuracy in percent, as printed.
 
-    `table` is `1`, `2` or `3` of the paper, or `split-mnist`. Table 1 averages over all experiences, the others are
-    final. `std` is None where none is printed. `tolerance`, in points, is what a mean of 5 seeds may differ by: with a
-    standard error SE over n seeds, 2 sqrt(SE^2 + n SE^2 / 5).
+    `table` is `1`, `2` or `3` of the paper, or `split-mnist`. Table 1 averages over all experiences; the others give
+    final accuracies. `std` is None where none is printed. `tolerance` says by how many points a mean of 5 seeds may
+    differ: with a standard error SE over n seeds it is 2 sqrt(SE^2 + n SE^2 / 5).
     """
 
     table: str
@@ -28,7 +28,7 @@ class Target:
 
 
 def targets() -> list[Target]:
-    """Every number, in the order printed."""
+    """Every number, in the order in which it is printed."""
     with Path(__file__).with_name("targets.csv").open(newline="", encoding="utf-8") as file:
         return [
             Target(

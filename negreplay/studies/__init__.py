@@ -2,7 +2,7 @@
 
 Their `hours` hold for all arms and seeds in float32. Those of `digits` and of the pooled studies were measured
 (benchmarks/); all others are estimates from the time of a step, good to a factor of two. `--precision bfloat16` halves
-them on processors that know it.
+them on processors that support it.
 """
 
 from negreplay.errors import UserError, suggest

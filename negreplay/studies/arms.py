@@ -34,5 +34,5 @@ def six_arms(no_replay: Recipe, memory: int, generator: GeneratorRecipe) -> tupl
 
 def named(arms: tuple[Recipe, ...], *names: str) -> tuple[Recipe, ...]:
     """The arms of these names, in this order."""
-    found = {arm.name: arm for arm in arms}
-    return tuple(found[name] for name in names)
+    by_name = {arm.name: arm for arm in arms}
+    return tuple(by_name[name] for name in names)

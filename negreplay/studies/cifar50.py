@@ -50,7 +50,7 @@ CIFAR50_NIC = Study(
 
 
 def pooled(no_replay: Recipe) -> Recipe:
-    """The same stream with the replay layer at the pooled features: nothing but the head is left to learn."""
+    """The same stream with the replay layer at the pooled features, so that only the head learns."""
     phase = PhaseRecipe(epochs=6, lr_features=0.0, lr_head=0.05)
     classifier = replace(no_replay.classifier, replay_layer="pool")
     return replace(no_replay, classifier=classifier, first=phase, following=phase)

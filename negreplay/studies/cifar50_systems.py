@@ -1,7 +1,7 @@
 """The systems of Table 3 on 50 classes of small photographs, 10 then 8 x 5 new ones, with 20 exemplars of each class.
 
-`cifar50-systems`: images of 32 x 32, a ResNet-20 from nothing. `cifar50-systems-pooled`: the pooled features of the
-pretrained MobileNetV1 of `cifar50-nc-pooled`, on which a head alone is learned.
+`cifar50-systems` trains a ResNet-20 from nothing on images of 32 x 32. `cifar50-systems-pooled` trains only a head, on
+the pooled features of the pretrained MobileNetV1 of `cifar50-nc-pooled`.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ def systems(
 
 
 def paced(recipe: r.Recipe, rate: float | None) -> r.Recipe:
-    """The recipe with one rate for all that learns, in all experiences; as it is, if none is given."""
+    """The recipe with one rate for all that learns, in all experiences; without a rate it is unchanged."""
     assert recipe.first and recipe.following, "systems that train have phases"
     if rate is None:
         return recipe
@@ -71,22 +71,26 @@ SCRATCH = r.Recipe(
     optimizer=r.OptimizerRecipe(minibatch=128, momentum=0.9, weight_decay=2e-4),
 )
 ALL_AT_ONCE = replace(SCRATCH, name="joint", stream=replace(SCRATCH.arriving, first_classes=50), replay=EVERYTHING)
-"""The ceiling in a single experience: to learn all classes so far in each of nine takes five times as long."""
+"""The ceiling, in one experience; to learn all classes so far in each of nine experiences takes five times as long."""
 AR1 = replace(
     SCRATCH,
     name="ar1",
     learner=r.LatentReplayRecipe(penalty=r.SynapticIntelligenceRecipe(8e5, clip=4e-5, multiplier=1e-6)),
 )
 """The importance of a weight is clipped where steps still converge (see `STRENGTHS`), not at the 1e-3 of Table 4. Batch
-norm is plain, as on ImageNet (Table 6): the statistics of batch renormalisation hardly move after the first experience,
-and features here do.
+norm is plain, as on ImageNet (Table 6): here features go on changing after the first experience, when the statistics of
+batch renormalisation hardly move.
 """
 STRENGTHS = {"ewc-e": 20.0, "rwalk": 10.0, "lwf": 10.0, "lwf-e": 10.0}
-"""As Masana et al. have them, but for two that this rate and momentum cannot take: steps diverge where the curvature
-of the penalty exceeds 2 (1 + momentum) / rate = 76. EWC's is strength * F: F reached 1.3 after the first experience and
-grows later (after a second one of 8 epochs, strength 40 gave 41.1 %, 10 35.7 %, 2.5 30.4 %). Theirs, of squared
-gradients of whole minibatches, bear 1e4, which here is about 40. RWalk's is 2 * strength * (F + s), up to 4 times the
-strength; theirs are not scaled, and bear 20.
+"""The strengths of penalties and distillations, by arm.
+
+Those of the distillations are those of Masana et al. Those of EWC and RWalk are lower: with this rate and momentum
+steps diverge where the curvature of the penalty exceeds 2 (1 + momentum) / rate = 76.
+
+EWC's curvature is strength * F. F reached 1.3 after the first experience and grows later. (After a second one of 8
+epochs, a strength of 40 gave 41.1 %, 10 gave 35.7 % and 2.5 gave 30.4 %.) Masana et al. compute F from the squared
+gradients of whole minibatches, and it bears their 1e4; this is about 40 here. RWalk's curvature is 2 * strength *
+(F + s), up to 4 times the strength; Masana et al. do not scale F and s, which bear their 20.
 """
 LATENT = replace(
     SCRATCH,
@@ -95,7 +99,7 @@ LATENT = replace(
     following=r.PhaseRecipe(30, lr_features=5e-3, lr_head=0.05),
     learner=r.LatentReplayRecipe(),
 )
-"""As on ImageNet (Table 6): after the first experience the last stage and the head learn, these with its rates."""
+"""As on ImageNet: after the first experience only the last stage and the head learn, at the rates of Table 6."""
 GENERATOR = replace(cifar50.NC_GENERATOR, first_iterations=None, iterations=None, epochs=30)
 CIFAR50_SYSTEMS = r.Study(
     "cifar50-systems",
@@ -119,7 +123,7 @@ CIFAR50_SYSTEMS = r.Study(
 
 
 def larger(arm: r.Recipe) -> r.Recipe:
-    """The arm with a ResNet-18, whose stages are four."""
+    """The arm with a ResNet-18, which has four stages."""
     layer = {"input": "input", "layer2": "layer3"}[arm.classifier.replay_layer]
     learner = replace(arm.learner, layer="layer4") if isinstance(arm.learner, r.LwMRecipe) else arm.learner
     return replace(arm, learner=learner, classifier=replace(arm.classifier, backbone="resnet18-32", replay_layer=layer))

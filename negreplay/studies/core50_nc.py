@@ -52,8 +52,8 @@ TABLE_10 = r.GeneratorRecipe(
     epochs=4,
 )
 PRINTED = replay_arms(TABLE_5, TABLE_10)
-# Table 5's first rate of 3e-2 must be a misprint: with it hardly anything is learned after the first experience, with
-# Table 4's 3e-4 each is (docs/departures.md).
+# Table 5's first rate of 3e-2 must be a misprint: with it hardly anything is learned after the first experience. With
+# Table 4's 3e-4 every experience is learned (docs/departures.md).
 REPLAY = replay_arms(replace(TABLE_5, first=TABLE_4.first), TABLE_10)
 
 CORE50_NC = r.Study(
@@ -66,9 +66,10 @@ CORE50_NC = r.Study(
 
 
 def naive(base: r.Recipe) -> r.Recipe:
-    """Without any means against forgetting: a plain head, so that negative replay is the masked loss of Appendix C.
+    """The arm with a plain head, so that negative replay is the masked loss of Appendix C.
 
-    The generator does without the loss of classification: a classifier that has forgotten would teach it to forget.
+    Nothing but replay works against forgetting. The generator has no classification loss, for a classifier that has
+    forgotten would teach it to forget.
     """
     generator = base.generator and replace(base.generator, eta=0.0)
     return replace(base, learner=replace(base.learner, head=r.HeadKind.PLAIN), generator=generator)

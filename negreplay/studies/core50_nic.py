@@ -1,9 +1,9 @@
 """CORe50 NIC-391: one short video at a time (Tables 8, 9 and 12; results in Table 2, Figures 4 and 11).
 
 All six arms take some 8 hours a seed on two cores (estimated from the time of a step; the no-replay arm, which trains
-the whole network, nearly half of it). Evaluated after every tenth experience and the last; averages are over those.
-Expect the final accuracies of Table 2: no replay 52.71, NR-OD 67.93, NR-GD 61.46, NR-RD 58.85, PR-OD about 66, PR-GD
-about 22.
+the whole network, nearly half of it). They are evaluated after every tenth experience and the last, and averages are
+over these evaluations. Expect the final accuracies of Table 2: no replay 52.71, NR-OD 67.93, NR-GD 61.46, NR-RD 58.85,
+PR-OD about 66, PR-GD about 22.
 """
 
 from dataclasses import replace

@@ -1,8 +1,9 @@
 """Split MNIST: five experiences of two digits, in the three scenarios that the literature compares systems on.
 
-Class-incremental: which of the digits so far; task-incremental: which of the two of an experience that is told (read
-its task-aware accuracy); domain-incremental: the first or the second of an experience that is not told. The settings
-are those of van de Ven & Tolias, with the digits in order.
+In the class-incremental scenario the classifier says which of all digits so far an image shows. In the task-incremental
+one it is told the experience, and says which of its two digits it is; read the task-aware accuracy. In the
+domain-incremental one it is not told the experience, and says whether the digit is the first or the second in it. The
+settings are those of van de Ven & Tolias, with the digits in order.
 
 References:
     van de Ven & Tolias, Generative Replay with Feedback Connections as a General Strategy for Continual Learning, 2018.
@@ -48,12 +49,15 @@ SCENARIOS = {
     "domain": (replace(DIGITS, scenario=r.Scenario.DOMAINS), r.Outputs.ALL),
 }
 STRENGTHS = {"class": (1e4, 1e6, 1e3), "task": (1e6, 1e6, 1e1), "domain": (1e10, 1e10, 1e4)}
-"""Of EWC, online EWC and SI: the best of a search over powers of ten (benchmarks/make_strengths.py), one seed; where
-SI's were within a point of each other, three."""
+"""The strengths of EWC, online EWC and SI, by scenario.
+
+Each was the best of a search over powers of ten with one seed (benchmarks/make_strengths.py), or with three seeds where
+strengths of SI were within a point of each other.
+"""
 
 
 def arm(name: str, learner: r.LearnerRecipe, replay: r.ReplayRecipe | None = None) -> r.Recipe:
-    """No replay with another learner or replay."""
+    """The arm `NONE` with another learner or replay."""
     return replace(NONE, name=name, learner=learner, replay=replay or r.ReplayRecipe())
 
 

@@ -19,7 +19,7 @@ class LwFRecipe(SystemRecipe):
     the distillation is multiplied by T^2 and divided by the number of competing outputs.
     """
 
-    explains: ClassVar[str] = "What the network said of the new images before it learned them is held on to."
+    explains: ClassVar[str] = "The network keeps the answers that it gave to the new images before it learned them."
     replays: ClassVar[Replays] = Replays.EXEMPLARS_OR_NOTHING
     strength: float = 1.0
     temperature: float = 2.0
@@ -50,7 +50,7 @@ class LwMRecipe(SystemRecipe):
     attentions (gamma), and `strength` the distillation (beta).
     """
 
-    explains: ClassVar[str] = "What the network said of the new images, and where it looked, is held on to."
+    explains: ClassVar[str] = "The network keeps its earlier answers to the new images, and the places where it looked."
     replays: ClassVar[Replays] = Replays.EXEMPLARS_OR_NOTHING
     layer: str
     strength: float = 1.0

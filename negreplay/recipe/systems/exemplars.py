@@ -13,10 +13,12 @@ class ICaRLRecipe(SystemRecipe):
     """iCaRL: sigmoid outputs are distilled, and the nearest mean of exemplars predicts.
 
     `temperature` divides the logits of the old network. It is 1 in the paper. The results on Split MNIST in the
-    literature were got with 2.
+    literature were obtained with 2.
     """
 
-    explains: ClassVar[str] = "Outputs are held on to; the nearest mean of kept patterns decides."
+    explains: ClassVar[str] = (
+        "Earlier outputs are preserved; the class with the nearest mean of kept patterns is predicted."
+    )
     temperature: float = 1.0
     kind: Literal["icarl"] = "icarl"
 
@@ -32,7 +34,7 @@ class EEILRecipe(SystemRecipe):
     the noise that is added to gradients.
     """
 
-    explains: ClassVar[str] = "Outputs are held on to, then equally many patterns of each class are learned."
+    explains: ClassVar[str] = "Earlier outputs are preserved, then equally many patterns of each class are learned."
     balanced: PhaseRecipe
     temperature: float = 2.0
     noise: float = 0.0
@@ -79,7 +81,9 @@ class BiCRecipe(SystemRecipe):
     learning rate `lr`, from the share `validation` of the exemplars, from which nothing else is learned.
     """
 
-    explains: ClassVar[str] = "Outputs are held on to, then two numbers undo the bias towards the newest classes."
+    explains: ClassVar[str] = (
+        "Earlier outputs are preserved, then two numbers undo the bias towards the newest classes."
+    )
     temperature: float = 2.0
     validation: float = 0.1
     epochs: int = 200

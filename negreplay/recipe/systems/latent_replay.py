@@ -37,10 +37,10 @@ class LatentReplayRecipe(SystemRecipe):
         if self.penalty is not None:
             yield self.penalty.explains
         if self.outputs is Outputs.CURRENT:
-            yield "Nothing is taught against classes that are not there."
+            yield "Absent classes take no part in the training, so nothing is taught against them."
 
     def objection(self, replay: ReplayRecipe) -> str | None:
-        """Replayed patterns, which are of earlier experiences, need an output."""
+        """Refuses replay where patterns of earlier experiences have no output."""
         if self.outputs is Outputs.CURRENT and replay.source is not Source.NONE:
             return "learner.outputs is current: replayed patterns have no output then; set source none."
         return None

@@ -14,7 +14,7 @@ class SynapticIntelligenceRecipe(Strict):
     squared movement plus `damping`. It is multiplied by `multiplier` and clipped from above at `clip`.
     """
 
-    explains: ClassVar[str] = "Weights whose movement lowered the loss are held where they were."
+    explains: ClassVar[str] = "Weights whose movement lowered the loss are kept near where they were."
     strength: float
     clip: float | None = 1e-3
     multiplier: float = 1.0
@@ -37,7 +37,7 @@ class EWCRecipe(Strict):
     time where classes are many.
     """
 
-    explains: ClassVar[str] = "Weights that predictions depend on are held where they were."
+    explains: ClassVar[str] = "Weights that predictions depend on are kept near where they were."
     strength: float
     decay: float | None = None
     patterns: int | None = None
@@ -59,7 +59,7 @@ class RWalkRecipe(Strict):
     weight `decay` (alpha). The scores of the path are added up every `every` steps.
     """
 
-    explains: ClassVar[str] = "Weights that predictions and the loss depended on are held where they were."
+    explains: ClassVar[str] = "Weights that predictions and the loss depended on are kept near where they were."
     strength: float
     decay: float = 0.9
     every: int = 50

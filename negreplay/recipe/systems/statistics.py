@@ -8,9 +8,9 @@ from negreplay.recipe.systems.system import Replays, SystemRecipe
 
 @dataclass(frozen=True)
 class NearestMeanRecipe(SystemRecipe):
-    """The class whose mean of features is nearest is predicted; nothing is trained."""
+    """The nearest class mean: nothing is trained, and the class with the nearest mean of features is predicted."""
 
-    explains: ClassVar[str] = "Nothing is trained: the nearest mean of a class's features decides."
+    explains: ClassVar[str] = "Nothing is trained: the class with the nearest mean of features is predicted."
     replays: ClassVar[Replays] = Replays.NOTHING
     trains: ClassVar[bool] = False
     kind: Literal["nearest-mean"] = "nearest-mean"

@@ -1,4 +1,4 @@
-"""What the library has to know about any system, as facts that its value states."""
+"""What the library has to know about any system: facts that the system's value states."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -11,8 +11,8 @@ from negreplay.recipe.learning import ReplayRecipe
 class Replays(StrEnum):
     """What a system can replay.
 
-    `ANYTHING` is patterns of any source in either mode. The exemplars of the others are original patterns in positive
-    mode, chosen class by class: some systems need them, and some do without if there are none.
+    `ANYTHING` stands for patterns of any source in either mode. `EXEMPLARS` are original patterns in positive mode,
+    chosen class by class, which the system needs; with `EXEMPLARS_OR_NOTHING` it can also do without them.
     """
 
     ANYTHING = "anything"
@@ -45,4 +45,4 @@ class SystemRecipe(Strict):
         yield self.explains
 
     def objection(self, replay: ReplayRecipe) -> str | None:
-        """What the system has against this replay, in a sentence, if its facts do not say it already."""
+        """A sentence that says why the system cannot have this replay, if its facts do not say it already."""
