@@ -67,13 +67,13 @@ def learn(source: Path, name: str, folder: Path, options: argparse.Namespace) ->
         return list(csv.DictReader(file))
 
 
-def accuracies(row: dict[str, str]) -> list[float | None]:
-    """All accuracies of a row, in the order of its columns, those of single classes last."""
+def accuracies(row: dict[str, str]) -> list[float]:
+    """All accuracies that a row has, in the order of its columns, those of single classes last."""
     if "per_class" in row:
         classes = row["per_class"].split()
     else:
         classes = [value for column, value in row.items() if column.startswith("class ")]
-    return [None if cell in ("", "-") else float(cell) for cell in (*(row[name] for name in COMPARED), *classes)]
+    return [float(cell) for cell in (*(row[name] for name in COMPARED), *classes) if cell not in ("", "-")]
 
 
 def compared(old: list[dict[str, str]], new: list[dict[str, str]]) -> Iterator[tuple[str, int, float]]:
