@@ -1,7 +1,8 @@
 """Where steps are computed, and how precisely."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -17,10 +18,21 @@ class Device:
 
     def place(self, batch: Batch) -> Batch:
         """The batch on this device."""
-        current, encoded, *rest = batch
-        return Batch(current.to(self.name), encoded, *(tensor.to(self.name) for tensor in rest))
+        moved = {name: x.to(self.name) for name, x in batch._asdict().items() if isinstance(x, torch.Tensor)}
+        return batch._replace(**moved)
 
     def computing(self) -> AbstractContextManager[object]:
         """Within, what is computed has this precision; parameters and statistics are float32 in any case."""
         kind = torch.device(self.name).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+
+def free_bytes(name: str) -> int | None:
+    """How much memory of a device is free; None where the system does not tell."""
+    if torch.device(name).type == "cuda":
+        return torch.cuda.mem_get_info(name)[0]
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None

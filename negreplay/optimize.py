@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 from negreplay.devices import Device
 from negreplay.errors import UserError
@@ -53,7 +53,8 @@ class Descent:
     """What learns and how: groups of parameters with their learning rates, the optimiser, and the number of steps.
 
     `part` is the name of what learns, for messages and displays. If `decay_every` is given, rates are multiplied by
-    `decay` after every so many steps. The optimiser is a fresh one; with `moments` it goes on from these.
+    `decay` after every so many steps; with `cosine` they fall to 0 along half a cosine. The optimiser is a fresh one;
+    with `moments` it goes on from these.
     """
 
     part: str
@@ -62,6 +63,7 @@ class Descent:
     total: int
     decay_every: int | None = None
     decay: float = 1.0
+    cosine: bool = False
     moments: "Moments | None" = None
 
 
@@ -84,8 +86,11 @@ def descend(
         UserError: the loss is not finite any more.
     """
     optimizer, done, total = make_optimizer(descent.optimizer, *descent.groups), 0, descent.total
-    decay_every = descent.decay_every
-    schedule = None if decay_every is None else StepLR(optimizer, decay_every, descent.decay)
+    schedule = None
+    if descent.cosine:
+        schedule = CosineAnnealingLR(optimizer, total)
+    elif descent.decay_every is not None:
+        schedule = StepLR(optimizer, descent.decay_every, descent.decay)
     with (
         torch.random.fork_rng(devices=[]),
         descent.moments.within(optimizer) if descent.moments else nullcontext(),
@@ -148,6 +153,7 @@ def descent_of(
         total=phase.iterations or (phase.epochs or 0) * steps,
         decay_every=phase.decay_every and phase.decay_every * steps,
         decay=phase.decay,
+        cosine=phase.cosine,
     )
 
 

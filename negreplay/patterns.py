@@ -40,7 +40,8 @@ class Patterns(NamedTuple):
 class Batch(NamedTuple):
     """One minibatch: b current patterns and m replayed ones, whose labels stand last.
 
-    `encoded` says whether `current` holds latents already (they come from the store) or images.
+    `encoded` says whether `current` holds latents already (they come from the store) or images. The latents of those
+    in `mirrored` are mirrored left to right before they are learned; None mirrors none.
     """
 
     current: Float[Tensor, "b *shape"]
@@ -48,6 +49,7 @@ class Batch(NamedTuple):
     replay: Float[Tensor, "m *latent"]
     labels: Int[Tensor, " b+m"]
     replayed: Bool[Tensor, " b+m"]
+    mirrored: Bool[Tensor, " b+m"] | None = None
 
 
 @runtime_checkable
@@ -88,10 +90,14 @@ class Order(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """One epoch as a value: the order of the current rows, and that of the memory's rows."""
+    """One epoch as a value: the order of the current rows, that of the memory's rows, and what is mirrored.
+
+    `mirrored` follows the minibatches: in each the current rows come first, then the replayed ones.
+    """
 
     current: Order
     replayed: Order
+    mirrored: Bool[Tensor, " n"] | None = None
 
 
 DRAWS = 2**62
@@ -113,10 +119,10 @@ def counts_of(memory: Memory, classes: int) -> Int[Tensor, " classes"]:
     return torch.bincount(memory.labels, minlength=classes)
 
 
-def join(current: Patterns, encoded: bool, replay: Patterns) -> Batch:
+def join(current: Patterns, encoded: bool, replay: Patterns, mirrored: Bool[Tensor, " n"] | None = None) -> Batch:
     """A minibatch of current and replayed patterns."""
     labels = torch.cat([current.y, replay.y])
-    return Batch(current.x, encoded, replay.x, labels, torch.arange(len(labels)) >= len(current.y))
+    return Batch(current.x, encoded, replay.x, labels, torch.arange(len(labels)) >= len(current.y), mirrored)
 
 
 def share_of(current: int, memory: int, minibatch: int, replay: int | None = None) -> int:
@@ -143,13 +149,15 @@ class Mixture:
     Each current pattern comes once an epoch, and minibatches have nearly equal size. With `replay` None the two kinds
     are mixed in proportion, and the memory is swept once an epoch too, unless there are too few current patterns: a
     minibatch never grows beyond its size, and the rest of the memory waits for another epoch. Otherwise each minibatch
-    takes `replay` patterns from the shuffled memory, which is shuffled again whenever it is used up.
+    takes `replay` patterns from the shuffled memory, which is shuffled again whenever it is used up. With `mirrored`
+    each latent is mirrored left to right with probability one half.
     """
 
     data: Loader
     memory: Memory
     minibatch: int
     replay: int | None = None
+    mirrored: bool = False
 
     @property
     def steps(self) -> int:
@@ -174,7 +182,9 @@ class Mixture:
         rows = torch.empty(0, dtype=torch.long)
         while len(rows) < count:
             rows = torch.cat([rows, torch.randperm(self.size, generator=rng)])
-        return Sweep(current, drawn(rows[:count], self.memory.augmented, rng))
+        replayed = drawn(rows[:count], self.memory.augmented, rng)
+        mirrored = torch.rand(len(self.data) + count, generator=rng) < 0.5 if self.mirrored else None
+        return Sweep(current, replayed, mirrored)
 
     def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
         """The minibatches of an epoch, from the one with the number `start` on."""
@@ -183,7 +193,11 @@ class Mixture:
         for step, current in enumerate(self.data.read(sweep.current, sizes, start), start):
             rows, draws = sweep.replayed.part(ends[step], ends[step + 1])
             replay = Patterns(self.memory.read(rows, draws), self.memory.labels[rows]) if self.size else nothing()
-            yield join(current, self.data.encoded, replay)
+            mirrored = None
+            if sweep.mirrored is not None:
+                first = step * sizes + ends[step]
+                mirrored = sweep.mirrored[first : first + len(current.y) + len(rows)]
+            yield join(current, self.data.encoded, replay, mirrored)
 
     def _ends(self) -> list[int]:
         """How many of the memory's rows are used before each minibatch, and in all."""

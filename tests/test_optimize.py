@@ -1,6 +1,6 @@
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -194,6 +194,8 @@ def test_a_phase_says_how_long_and_when_rates_fall():
     assert (descent.total, descent.decay_every, descent.decay) == (15, 6, 0.1)
     factor = equation_16(11, 1 / 11)
     assert [rate for _, rate in descent.groups] == pytest.approx([0.1 * factor, 0.5 * factor])
+    assert not descent.cosine
+    assert descent_of(net, net.head, PhaseRecipe(5, 0.1, 0.5, cosine=True), OptimizerRecipe(), 0, steps=3).cosine
     counted = descent_of(net, net.head, PhaseRecipe(None, 0.1, 0.5, iterations=7), OptimizerRecipe(), 0, steps=3)
     assert (counted.total, counted.decay_every) == (7, None)
 
@@ -245,16 +247,24 @@ def test_equation_16_falls_from_one_to_its_floor():
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
-def test_rates_decay_after_steps(kind: str):
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"decay_every": 6, "decay": 0.1}, [0.5] * 6 + [0.05] * 6 + [0.005] * 3),
+        ({"cosine": True}, [0.25 * (1 + math.cos(math.pi * step / 15)) for step in range(15)]),
+    ],
+    ids=["steps", "cosine"],
+)
+def test_rates_fall(kind: str, how: dict[str, Any], expected: list[float]):
     """With a gradient that is always 1 and without momentum, a step is as long as its rate."""
     net, lengths = Net(), []
     optimizer = OptimizerRecipe(kind, momentum=0.0, weight_decay=0.0)
-    descent = Descent("x", ((net.head.parameters(), 0.5),), optimizer, total=15, decay_every=6, decay=0.1)
+    descent = Descent("x", ((net.head.parameters(), 0.5),), optimizer, total=15, **how)
     before = 2.0
     for _ in descend(descent, lambda _: net.head.weight.sum(), Epochs((1.0,) * 3), Device(), torch.Generator()):
         lengths.append(before - net.head.weight.item())
         before = net.head.weight.item()
-    assert lengths == pytest.approx([0.5] * 6 + [0.05] * 6 + [0.005] * 3, rel=1e-3)
+    assert lengths == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adam"])

@@ -119,15 +119,29 @@ def test_mix_is_decided_by_the_generator():
     assert replayed_of(one).tolist() == replayed_of(again).tolist() != replayed_of(other).tolist()
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("replay", [None, 5])
 @pytest.mark.parametrize("start", range(4))
-def test_an_epoch_can_be_read_from_any_minibatch_on(replay: int | None, start: int):
-    mixture = Mixture(loader(21), patterns(1000, 9), 12, replay)
+def test_an_epoch_can_be_read_from_any_minibatch_on(replay: int | None, start: int, mirrored: bool):
+    mixture = Mixture(loader(21), patterns(1000, 9), 12, replay, mirrored)
     sweep = mixture.draw(torch.Generator().manual_seed(3))
     whole, rest = list(mixture.read(sweep)), list(mixture.read(sweep, start))
     assert len(rest) == len(whole) - start
     for one, other in zip(whole[start:], rest, strict=True):
-        assert all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(one, other, strict=True))
+        assert (one.mirrored is not None) == mirrored
+        for a, b in zip(one, other, strict=True):
+            assert a is b is None or torch.equal(torch.as_tensor(a), torch.as_tensor(b))
+
+
+def test_half_of_the_latents_are_mirrored():
+    mixture = Mixture(loader(300), patterns(1000, 100), 40, mirrored=True)
+    batches = list(mixture.read(mixture.draw(torch.Generator().manual_seed(0))))
+    chosen = torch.cat([batch.mirrored for batch in batches if batch.mirrored is not None])
+    assert len(chosen) == 400 and 170 < int(chosen.sum()) < 230
+    assert all(len(batch.mirrored) == len(batch.labels) for batch in batches if batch.mirrored is not None)
+    plain = Mixture(loader(300), patterns(1000, 100), 40)
+    rows = plain.draw(torch.Generator().manual_seed(0)).current.rows
+    assert torch.equal(mixture.draw(torch.Generator().manual_seed(0)).current.rows, rows)
 
 
 def test_reading_draws_nothing():

@@ -89,7 +89,11 @@ class Classifier(nn.Module):
         """The latents of a minibatch, those of replayed patterns last."""
         # All latents get the same memory format, for convolutions round differently in another one.
         latents = _channels_last(self.encode(batch.current, batch.encoded))
-        return torch.cat([latents, _channels_last(batch.replay)]) if len(batch.replay) else latents
+        if len(batch.replay):
+            latents = torch.cat([latents, _channels_last(batch.replay)])
+        if batch.mirrored is None:
+            return latents
+        return torch.where(batch.mirrored.view(-1, 1, 1, 1), latents.flip(-1), latents)
 
     def forward(self, batch: Batch, stop: Bool[Tensor, " n"] | None = None) -> Float[Tensor, "n classes"]:
         """The logits of a minibatch, those of replayed patterns last."""

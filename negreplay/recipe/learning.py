@@ -36,8 +36,10 @@ class PhaseRecipe(Strict):
 
     The training lasts for `epochs`, or for so many `iterations` (minibatches). With `lr_features` 0 the feature
     extractor is blocked (CWR* after its first experience). Both rates are multiplied by `decay` after every
-    `decay_every` epochs (Table 6, first experience). Where `floor` is given, both rates are also multiplied by Equation
-    16 of the experience's number, which falls from 1 to `floor` (Table 6, following experiences).
+    `decay_every` epochs (Table 6, first experience); with `cosine` they fall to 0 along half a cosine instead. Where
+    `floor` is given, both rates are also multiplied by Equation 16 of the experience's number, which falls from 1 to
+    `floor` (Table 6, following experiences). With `mirrored` each latent is mirrored left to right with probability one
+    half, whenever it is learned.
     """
 
     epochs: int | None
@@ -47,6 +49,8 @@ class PhaseRecipe(Strict):
     decay: float = 0.1
     floor: float | None = None
     iterations: int | None = None
+    cosine: bool = False
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         in_range(self, "phase", 1, MOST_EPOCHS, "epochs", "decay_every")
@@ -60,6 +64,8 @@ class PhaseRecipe(Strict):
             raise ValueError("phase needs either epochs or iterations: give one of them, and null for the other.")
         if self.decay_every is not None and self.epochs is None:
             raise ValueError("phase.decay_every counts epochs: give phase.epochs, not phase.iterations.")
+        if self.decay_every is not None and self.cosine:
+            raise ValueError("phase.decay_every and phase.cosine exclude one another: remove one.")
 
 
 @dataclass(frozen=True)

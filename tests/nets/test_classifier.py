@@ -221,6 +221,13 @@ def test_images_and_their_latents_give_the_same_logits():
     assert net(minibatch(latents, encoded=True)).equal(net.decide(latents))
 
 
+def test_latents_are_mirrored_where_the_minibatch_says_so():
+    net, chosen = classifier().eval(), torch.tensor([True, False, False, True, False])
+    batch = minibatch(torch.rand(3, 1, 8, 8), encoded=False, replay=torch.rand(2, 32, 4, 4))
+    plain, mirrored = net.latents(batch), net.latents(batch._replace(mirrored=chosen))
+    assert torch.equal(mirrored[chosen], plain[chosen].flip(-1)) and torch.equal(mirrored[~chosen], plain[~chosen])
+
+
 def test_stopped_patterns_teach_the_head_but_not_the_back():
     net = classifier().train()
     latents, stop = torch.rand(6, 32, 4, 4), torch.tensor([False, False, True, False, True, True])
