@@ -12,9 +12,12 @@ from negreplay.recipe import (
     DGRRecipe,
     EEILRecipe,
     EWCRecipe,
+    FeCAMRecipe,
+    Front,
     HeadKind,
     ICaRLRecipe,
     IL2MRecipe,
+    KLDARecipe,
     LatentReplayRecipe,
     LearnerRecipe,
     LUCIRRecipe,
@@ -25,8 +28,10 @@ from negreplay.recipe import (
     OptimizerRecipe,
     Outputs,
     PhaseRecipe,
+    RanPACRecipe,
     Recipe,
     ReplayRecipe,
+    RidgeRecipe,
     RWalkRecipe,
     SLDARecipe,
     Source,
@@ -38,6 +43,7 @@ MLP = ClassifierRecipe("mlp", "input", renorm=None)
 CONV = ClassifierRecipe("small", "input", renorm=None)
 PIXELS = ClassifierRecipe("pixels", "input", renorm=None)
 PHASE = PhaseRecipe(2, 0.02, 0.02)
+ADAPTED = PhaseRecipe(3, 0.02, 0.02, cosine=True, mirrored=True)
 HERDED = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.HERDING, per_class=2)
 DRAWN = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, 7, choice=Choice.RANDOM)
 ALL = ReplayRecipe(Source.ORIGINAL, Mode.POSITIVE, choice=Choice.ALL)
@@ -55,8 +61,8 @@ def arm(learner: LearnerRecipe, replay: ReplayRecipe | None = None, classifier: 
     )
 
 
-def untrained(learner: LearnerRecipe, classifier: ClassifierRecipe) -> Recipe:
-    return Recipe(BASE.name, BASE.stream, classifier, learner=learner)
+def untrained(learner: LearnerRecipe, classifier: ClassifierRecipe, first: PhaseRecipe | None = None) -> Recipe:
+    return Recipe(BASE.name, BASE.stream, classifier, first, learner=learner)
 
 
 def plain(penalty=None, outputs: Outputs = Outputs.SEEN) -> LatentReplayRecipe:
@@ -96,6 +102,17 @@ SYSTEMS: dict[str, Recipe] = {
     "dgr, own outputs": arm(DGRRecipe(replayed=4, outputs=Outputs.OWN, width=8, latent_dim=3)),
     "nearest mean": untrained(NearestMeanRecipe(), PIXELS),
     "slda": untrained(SLDARecipe(shrinkage=1e-2), PIXELS),
+    "slda, mirrored": untrained(SLDARecipe(shrinkage=1e-2, mirrored=True), PIXELS),
+    "klda": untrained(KLDARecipe(units=80), PIXELS),
+    "fecam": untrained(FeCAMRecipe(), PIXELS),
+    "fecam, sketched": untrained(FeCAMRecipe(shared=0.5, rank=3), PIXELS),
+    "ridge": untrained(RidgeRecipe(roots=True), PIXELS),
+    "ranpac": untrained(RanPACRecipe(units=80), PIXELS),
+    "ranpac, penalty chosen": untrained(RanPACRecipe(units=80, ridge=None, orthogonal=True), PIXELS),
+    "ranpac, adapted": untrained(RanPACRecipe(units=80), CONV, ADAPTED),
+    "slda, adapted whole": untrained(
+        SLDARecipe(shrinkage=1e-2), replace(CONV, replay_layer="conv2", front=Front.FIRST), ADAPTED
+    ),
 }
 
 

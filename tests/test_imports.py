@@ -15,7 +15,7 @@ BOTTOM = frozenset({"errors", "files", "recipe", "slow_paths"})
 RESULTS = BOTTOM | {"results"}
 DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
-REPLAY = DATA | NETS | {"streams", "devices", "optimize", "replay"}
+REPLAY = DATA | NETS | {"streams", "devices", "optimize", "statistics", "replay"}
 LEARNERS = REPLAY | {"learners"}
 RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "evaluation", "prepare", "cell", "processes", "identity", "run"}
 
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "devices": frozenset({"patterns"}),
     "optimize": BOTTOM | {"patterns", "devices"},
     "nets": NETS,
+    "statistics": frozenset({"nets"}),
     "replay": REPLAY,
     "learners": LEARNERS,
     "checkpoint": RESULTS,

@@ -13,8 +13,10 @@ from negreplay.learners.bic import BiC
 from negreplay.learners.dgr import DGR
 from negreplay.learners.eeil import EEIL
 from negreplay.learners.ewc import EWC
+from negreplay.learners.fecam import FeCAM
 from negreplay.learners.icarl import ICaRL
 from negreplay.learners.il2m import IL2M
+from negreplay.learners.klda import KLDA
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.learners.learner import Learner, Parts
 from negreplay.learners.lucir import LUCIR
@@ -22,6 +24,8 @@ from negreplay.learners.lwf import LwF
 from negreplay.learners.lwm import LwM
 from negreplay.learners.nearest_mean import NearestMean
 from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligence
+from negreplay.learners.ranpac import RanPAC
+from negreplay.learners.ridge import Ridge
 from negreplay.learners.rwalk import RWalk
 from negreplay.learners.slda import SLDA
 from negreplay.nets.classifier import INPUT, Classifier, cut
@@ -35,11 +39,13 @@ from negreplay.recipe import (
     DGRRecipe,
     EEILRecipe,
     EWCRecipe,
+    FeCAMRecipe,
     Front,
     HeadKind,
     ICaRLRecipe,
     IL2MRecipe,
     ImageRecipe,
+    KLDARecipe,
     LatentReplayRecipe,
     LUCIRRecipe,
     LwFRecipe,
@@ -47,7 +53,9 @@ from negreplay.recipe import (
     Mode,
     NearestMeanRecipe,
     Outputs,
+    RanPACRecipe,
     Recipe,
+    RidgeRecipe,
     RWalkRecipe,
     SLDARecipe,
     Source,
@@ -72,6 +80,10 @@ SYSTEMS: dict[type[SystemRecipe], type[Learner]] = {
     DGRRecipe: DGR,
     NearestMeanRecipe: NearestMean,
     SLDARecipe: SLDA,
+    KLDARecipe: KLDA,
+    FeCAMRecipe: FeCAM,
+    RidgeRecipe: Ridge,
+    RanPACRecipe: RanPAC,
 }
 """Each system's value, and the learner that it describes."""
 
@@ -109,6 +121,8 @@ def build_learner(
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         front, back, latent, features = _halves(recipe, image.unsqueeze(0), weights)
+        if latent.dim() != 3 and any(phase and phase.mirrored for phase in (recipe.first, recipe.following)):
+            raise UserError("phase.mirrored has no effect: classifier.replay_layer gives no maps; set it to false.")
         head = build_head(recipe, features, classes, rng)
         classifier = Classifier(front, back, head, recipe.classifier.front is Front.BLOCKED)
         if recipe.classifier.renorm is not None:

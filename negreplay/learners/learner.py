@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from negreplay.data.data import View
@@ -107,7 +107,7 @@ class Learner(nn.Module, ABC, Generic[Spec]):
         replay, minibatch = self.recipe.replay, self.recipe.optimizer.minibatch
         if replay.beside and len(memory.labels):
             minibatch += replay.per_minibatch or 0
-        return Mixture(data, memory, minibatch, replay.per_minibatch)
+        return Mixture(data, memory, minibatch, replay.per_minibatch, self.phase.mirrored)
 
     def fit(self, loss: Callable[[Batch], Tensor], batches: Batches, phase: PhaseRecipe, index: int) -> Iterator[Step]:
         """Trains the classifier for a phase.
@@ -139,24 +139,6 @@ class Learner(nn.Module, ABC, Generic[Spec]):
     def features_of(self, data: View) -> Float[Tensor, "n f"]:
         """The features of a whole view, in its order."""
         return torch.cat([self.features(x, data.encoded) for x, _ in data.batches(AT_ONCE)])
-
-    def sweep(
-        self, experience: Experience, rng: torch.Generator | None = None
-    ) -> Iterator[tuple[Float[Tensor, "n f"], Int[Tensor, " n"], Step]]:
-        """One pass over an experience, for a system that trains nothing.
-
-        Args:
-            experience: what is passed over.
-            rng: draws the order; without it the order is that of the data.
-
-        Yields:
-            The features of some patterns in double precision, their labels, and the step that they make.
-        """
-        done, total = 0, len(experience.data)
-        for patterns in experience.batches(AT_ONCE, rng):
-            features = self.features(patterns.x, experience.data.encoded).double()
-            done += len(features)
-            yield features, patterns.y.to(features.device), Step("classifier", done, total, 0.0)
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n classes"]:

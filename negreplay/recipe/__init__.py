@@ -80,10 +80,16 @@ from negreplay.recipe.systems import (
     EEILRecipe as EEILRecipe,
 )
 from negreplay.recipe.systems import (
+    FeCAMRecipe as FeCAMRecipe,
+)
+from negreplay.recipe.systems import (
     ICaRLRecipe as ICaRLRecipe,
 )
 from negreplay.recipe.systems import (
     IL2MRecipe as IL2MRecipe,
+)
+from negreplay.recipe.systems import (
+    KLDARecipe as KLDARecipe,
 )
 from negreplay.recipe.systems import (
     LatentReplayRecipe as LatentReplayRecipe,
@@ -104,6 +110,12 @@ from negreplay.recipe.systems import (
     NearestMeanRecipe as NearestMeanRecipe,
 )
 from negreplay.recipe.systems import (
+    RanPACRecipe as RanPACRecipe,
+)
+from negreplay.recipe.systems import (
+    RidgeRecipe as RidgeRecipe,
+)
+from negreplay.recipe.systems import (
     SLDARecipe as SLDARecipe,
 )
 from negreplay.recipe.systems.penalties import (
@@ -117,6 +129,9 @@ from negreplay.recipe.systems.penalties import (
 )
 from negreplay.recipe.systems.penalties import (
     SynapticIntelligenceRecipe as SynapticIntelligenceRecipe,
+)
+from negreplay.recipe.systems.statistics import (
+    ClosedFormRecipe as ClosedFormRecipe,
 )
 from negreplay.recipe.systems.system import (
     Replays as Replays,

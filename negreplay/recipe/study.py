@@ -17,7 +17,8 @@ class Recipe(Strict):
 
     `stream` says what arrives; it is None in a recipe that only says how to learn, which no study takes. `first` and
     `following` are the phases in which the first experience and each later one train the classifier; they are None for
-    a system that trains nothing. Every `evaluate_every`-th experience is evaluated, and the last.
+    a system that trains nothing. A system that only adapts to the first experience may have a `first` one. Every
+    `evaluate_every`-th experience is evaluated, and the last.
     """
 
     name: str
@@ -80,13 +81,19 @@ def _check_training(arm: str, recipe: Recipe) -> None:
     """Checks that a system that trains has phases, and that any other has neither phases nor an optimiser."""
     learner = recipe.learner
     for name in ("first", "following"):
-        given = getattr(recipe, name) is not None
+        given, may = getattr(recipe, name) is not None, learner.trains or (learner.adapts and name == "first")
         if learner.trains and not given:
             raise ValueError(f"{arm}{name} is missing: say how long and how fast experiences are learned.")
-        if given and not learner.trains:
-            raise ValueError(f"{arm}{name} has no effect: {learner.kind} trains nothing; remove it.")
-    if recipe.optimizer != OptimizerRecipe() and not learner.trains:
+        if given and not may:
+            limit = "in the first experience only" if learner.adapts else "nothing"
+            raise ValueError(f"{arm}{name} has no effect: {learner.kind} trains {limit}; remove it.")
+    idle = not learner.trains and recipe.first is None
+    if recipe.optimizer != OptimizerRecipe() and idle:
         raise ValueError(f"{arm}optimizer has no effect: {learner.kind} trains nothing; remove it.")
+    front = recipe.classifier.front
+    if learner.adapts and (front is Front.TRAINED or (front is Front.FIRST and idle)):
+        remedy = "block it." if idle else "let it learn in the first experience, or block it."
+        raise ValueError(f"{arm}classifier.front is {front}, but {learner.kind} counts features once: {remedy}")
 
 
 def _check_layers(arm: str, recipe: Recipe) -> None:

@@ -176,8 +176,8 @@ def test_an_experience_begins_with_what_is_recalled_and_ends_with_what_is_kept(s
 
 
 def test_kept_bytes_by_hand(stream):
-    # Means of 64 pixels in eight bytes, and a count of eight bytes, for each class.
-    assert build_any(untrained(NearestMeanRecipe(), PIXELS)).kept_bytes == CLASSES * 64 * 8 + CLASSES * 8
+    # Means of 64 pixels in four bytes around a centre in eight, a count of eight bytes for each class, a temperature.
+    assert build_any(untrained(NearestMeanRecipe(), PIXELS)).kept_bytes == CLASSES * (64 * 4 + 8) + 64 * 8 + 4
     # Room for two images of each class in four bytes a pixel, their labels, how many there are, and what came.
     exemplars = 2 * CLASSES * (64 * 4 + 8) + 8 + CLASSES * 8
     assert system(HERDED).kept_bytes == exemplars

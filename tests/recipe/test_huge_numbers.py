@@ -42,7 +42,10 @@ ARMS = (
         replace(BASE, name=f"{i}-{learner.kind}", learner=learner, replay=replay)
         for i, (learner, replay) in enumerate(TRAINED)
     ),
-    replace(BASE, name="slda", first=None, following=None, optimizer=r.OptimizerRecipe(), learner=r.SLDARecipe()),
+    *(
+        replace(BASE, name=learner.kind, first=None, following=None, optimizer=r.OptimizerRecipe(), learner=learner)
+        for learner in (r.SLDARecipe(), r.KLDARecipe(), r.FeCAMRecipe(rank=3), r.RidgeRecipe(), r.RanPACRecipe())
+    ),
 )
 STUDY = study(recipes=ARMS, hours=1.0)
 

@@ -66,7 +66,11 @@ SYSTEMS: dict[str, r.Recipe] = {
     "bic": arm(r.BiCRecipe(3.0, 0.5, 4, 0.25), HERDED),
     "dgr": arm(r.DGRRecipe(3, True, 4.0, r.Outputs.OWN, 5, 6)),
     "nearest mean": untrained(r.NearestMeanRecipe()),
-    "slda": untrained(r.SLDARecipe(0.5)),
+    "slda": untrained(r.SLDARecipe(0.5, roots=True)),
+    "klda": untrained(r.KLDARecipe(3, 0.5, 0.25)),
+    "fecam": untrained(r.FeCAMRecipe(2.0, 3.0, 0.5, 4, roots=False)),
+    "ridge": untrained(r.RidgeRecipe(0.5, mirrored=True)),
+    "ranpac": untrained(r.RanPACRecipe(3, None, True)),
 }
 
 
@@ -149,7 +153,7 @@ def test_of_a_system_only_its_kind_and_what_has_no_usual_value_need_be_given(rec
             (
                 {"kind": kind},
                 f"recipes.0.learner.kind: it is {kind!r}: give one of 'latent-replay', 'lwf', 'lwm', 'icarl', 'eeil', "
-                "'lucir', 'il2m', 'bic', 'dgr', 'nearest-mean', 'slda'.",
+                "'lucir', 'il2m', 'bic', 'dgr', 'nearest-mean', 'slda', 'klda', 'fecam', 'ridge', 'ranpac'.",
             )
             for kind in ("LwF", 5, None)
         ),

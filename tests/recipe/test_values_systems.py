@@ -19,7 +19,14 @@ ALL = replace(HERDED, memory=0, choice=r.Choice.ALL)
 NOISE = r.ReplayRecipe(r.Source.RANDOM, r.Mode.POSITIVE, 20)
 NEEDING = (r.ICaRLRecipe(), r.EEILRecipe(PHASE), r.LUCIRRecipe(), r.IL2MRecipe(), r.BiCRecipe())
 OPTIONAL = (r.LwFRecipe(), r.LwMRecipe("conv3"))
-UNTRAINED = (r.NearestMeanRecipe(), r.SLDARecipe())
+UNTRAINED = (
+    r.NearestMeanRecipe(),
+    r.SLDARecipe(),
+    r.KLDARecipe(),
+    r.FeCAMRecipe(),
+    r.RidgeRecipe(),
+    r.RanPACRecipe(),
+)
 
 
 MLP = r.ClassifierRecipe("mlp", "input", renorm=None)
@@ -31,7 +38,8 @@ def arm(learner: r.LearnerRecipe, replay: r.ReplayRecipe | None = None, **fields
 
 
 def untrained(learner: r.LearnerRecipe, replay: r.ReplayRecipe | None = None, **fields) -> r.Recipe:
-    return r.Recipe("x", NO_REPLAY.stream, MLP, learner=learner, replay=replay or r.ReplayRecipe(), **fields)
+    given = {"classifier": MLP, "replay": replay or r.ReplayRecipe()} | fields
+    return r.Recipe("x", NO_REPLAY.stream, learner=learner, **given)
 
 
 WRONG: list[tuple[Callable[[], Any], str]] = [
@@ -103,6 +111,16 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     ),
     (lambda: r.SLDARecipe(0.0), "learner.shrinkage is 0.0: give a number above 0, up to 1."),
     (lambda: r.SLDARecipe(1.5), "learner.shrinkage is 1.5: give a number above 0, up to 1."),
+    (lambda: r.KLDARecipe(shrinkage=0.0), "learner.shrinkage is 0.0: give a number above 0, up to 1."),
+    (lambda: r.KLDARecipe(units=0), "learner.units is 0: give 1 or more."),
+    (lambda: r.KLDARecipe(gamma=0.0), "learner.gamma is 0.0: give a number above 0."),
+    (lambda: r.FeCAMRecipe(variance=0.0), "learner.variance is 0.0: give a number above 0."),
+    (lambda: r.FeCAMRecipe(covariance=-1.0), "learner.covariance is -1.0: give 0 or more."),
+    (lambda: r.FeCAMRecipe(shared=1.5), "learner.shared is 1.5: give 1 or less."),
+    (lambda: r.FeCAMRecipe(rank=0), "learner.rank is 0: give 1 or more."),
+    (lambda: r.RidgeRecipe(0.0), "learner.ridge is 0.0: give a number above 0."),
+    (lambda: r.RanPACRecipe(units=0), "learner.units is 0: give 1 or more."),
+    (lambda: r.RanPACRecipe(ridge=float("nan")), "learner.ridge is nan: give a number above 0."),
     # What a system needs, in an arm.
     *(
         (
@@ -119,10 +137,9 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     ),
     *(
         (
-            lambda learner=learner, name=name: replace(untrained(learner), **{name: PHASE}),
-            f"arm 'x': {name} has no effect: {learner.kind} trains nothing; remove it.",
+            lambda learner=learner: replace(untrained(learner), following=PHASE),
+            f"arm 'x': following has no effect: {learner.kind} trains in the first experience only; remove it.",
         )
-        for name in ("first", "following")
         for learner in UNTRAINED
     ),
     *(
@@ -131,6 +148,19 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
             f"arm 'x': optimizer has no effect: {learner.kind} trains nothing; remove it.",
         )
         for learner in UNTRAINED
+    ),
+    (
+        lambda: r.PhaseRecipe(5, 0.1, 0.1, decay_every=2, cosine=True),
+        "phase.decay_every and phase.cosine exclude one another: remove one.",
+    ),
+    (
+        lambda: untrained(r.SLDARecipe(), classifier=replace(MLP, front=r.Front.FIRST)),
+        "arm 'x': classifier.front is first-experience, but slda counts features once: block it.",
+    ),
+    (
+        lambda: untrained(r.RanPACRecipe(), classifier=replace(MLP, front=r.Front.TRAINED), first=PHASE),
+        "arm 'x': classifier.front is trained, but ranpac counts features once: let it learn in the first experience, "
+        "or block it.",
     ),
     *(
         (
@@ -208,6 +238,10 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: r.DGRRecipe(1, width=1, latent_dim=1, outputs=r.Outputs.OWN),
     lambda: r.DGRRecipe(distil=True, temperature=1e-3, outputs=r.Outputs.ALL),
     lambda: r.SLDARecipe(1.0),
+    lambda: r.RanPACRecipe(1, None),
+    lambda: r.FeCAMRecipe(1e-9, 0.0, 1.0, 1, roots=False),
+    lambda: untrained(r.SLDARecipe(), classifier=replace(MLP, front=r.Front.FIRST), first=PHASE),
+    lambda: untrained(r.RidgeRecipe(), first=PHASE, optimizer=r.OptimizerRecipe(minibatch=4)),
     *(lambda head=head: arm(r.LatentReplayRecipe(head)) for head in r.HeadKind),
     *(lambda outputs=outputs: arm(r.LatentReplayRecipe(r.HeadKind.PLAIN, outputs=outputs)) for outputs in r.Outputs),
     *(lambda learner=learner: arm(learner) for learner in (*OPTIONAL, r.DGRRecipe())),

@@ -7,7 +7,14 @@ from negreplay.recipe.systems.distillation import LwFRecipe, LwMRecipe
 from negreplay.recipe.systems.exemplars import BiCRecipe, EEILRecipe, ICaRLRecipe, IL2MRecipe, LUCIRRecipe
 from negreplay.recipe.systems.generative import DGRRecipe
 from negreplay.recipe.systems.latent_replay import LatentReplayRecipe
-from negreplay.recipe.systems.statistics import NearestMeanRecipe, SLDARecipe
+from negreplay.recipe.systems.statistics import (
+    FeCAMRecipe,
+    KLDARecipe,
+    NearestMeanRecipe,
+    RanPACRecipe,
+    RidgeRecipe,
+    SLDARecipe,
+)
 
 LearnerRecipe = (
     LatentReplayRecipe
@@ -21,4 +28,8 @@ LearnerRecipe = (
     | DGRRecipe
     | NearestMeanRecipe
     | SLDARecipe
+    | KLDARecipe
+    | FeCAMRecipe
+    | RidgeRecipe
+    | RanPACRecipe
 )

@@ -28,6 +28,7 @@ class SystemRecipe(Strict):
         explains: what the system does, in a sentence for the report.
         replays: what it can replay.
         trains: whether it trains the classifier, so that its arm has phases and an optimiser.
+        adapts: whether a system that does not train may do so in the first experience, if its arm has a first phase.
         front_learns: whether the layers up to the replay layer may learn.
         makes_images: whether it generates images, so that its replay layer is the input.
         rectified: whether the features of residual networks end in a ReLU.
@@ -36,6 +37,7 @@ class SystemRecipe(Strict):
     explains: ClassVar[str]
     replays: ClassVar[Replays] = Replays.EXEMPLARS
     trains: ClassVar[bool] = True
+    adapts: ClassVar[bool] = False
     front_learns: ClassVar[bool] = False
     makes_images: ClassVar[bool] = False
     rectified: ClassVar[bool] = True

@@ -1,0 +1,152 @@
+"""What learners have in common that keep statistics of features and train nothing, or in the first experience only."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from negreplay.data.data import View
+from negreplay.errors import UserError
+from negreplay.learners.learner import Learner, Parts
+from negreplay.optimize import Step
+from negreplay.patterns import Batch
+from negreplay.recipe import ClosedFormRecipe, Front
+from negreplay.replay.exemplars import AT_ONCE
+from negreplay.statistics import LARGEST
+from negreplay.streams.stream import Experience
+
+Spec = TypeVar("Spec", bound=ClosedFormRecipe)
+Scorer = Callable[[Float[Tensor, "n f"]], Float[Tensor, "n classes"]]
+"""From features to the scores of classes."""
+
+
+class ClosedForm(Learner[Spec]):
+    """Sees every pattern once and keeps sums, so that it ends the same in whatever order patterns come.
+
+    If the recipe has a first phase, the layers above the replay layer (with `front` first-experience all of them) are
+    trained in it on the first experience, with a linear head that is used for nothing else, and then blocked
+    (first-session adaptation).
+
+    References:
+        Panos et al., First Session Adaptation: A Strong Replay-Free Baseline for Class-Incremental Learning, 2023.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, spec: Spec, parts: Parts) -> None:
+        super().__init__(spec, parts)
+        if spec.mirrored and len(parts.latent) != 3:
+            raise UserError(
+                "learner.mirrored has no effect: classifier.replay_layer gives no maps to mirror; set it to false."
+            )
+        self.register_buffer("temperature", torch.ones(()))
+        self._scorer: Scorer | None = None
+        self.register_load_state_dict_post_hook(_forget)
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a feature vector."""
+        return self.classifier.head.rows.shape[1]
+
+    @property
+    def classes(self) -> int:
+        """How many classes there will be."""
+        return len(self.classifier.head.rows)
+
+    @abstractmethod
+    def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
+        """Counts features in, which are lifted already."""
+
+    @abstractmethod
+    def solve(self) -> Scorer:
+        """From what has been counted, scores for lifted features: their softmax is a posterior, if the model is right.
+
+        Classes never seen may have any score.
+        """
+
+    def lift(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n g"]:
+        """What is counted and scored in place of features."""
+        return features.sign() * features.abs().sqrt() if self.spec.roots else features
+
+    def look(self, experience: Experience) -> None:
+        """Chooses what depends on an experience, before it is counted; nothing, unless a learner says so."""
+
+    def learn(self, experience: Experience) -> Iterator[Step]:
+        memory = self.begin(experience)
+        if self.recipe.first is not None and not self.classifier.head.seen.any():
+            yield from self.fit(self._loss, self.mixture(experience.data, memory), self.recipe.first, experience.index)
+            if self.recipe.classifier.front is Front.FIRST:
+                self.classifier.block_front()
+        self._scorer = None
+        self.look(experience)
+        for features, labels, step in self._sweep(experience):
+            if not (features.abs() < LARGEST).all():
+                raise UserError(
+                    f"experience {experience.index + 1} gives features that are not finite or larger than {LARGEST:g}: "
+                    "look at its images and at the weights."
+                )
+            self.count(self.lift(features), labels)
+            yield step
+        yield from self.end(experience, memory)
+
+    @torch.no_grad()
+    def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        if self._scorer is None:
+            self._scorer = self.solve()
+        scores = self._scorer(self.lift(self.features(inputs, encoded)))
+        return scores.masked_fill(~self.classifier.head.seen, -torch.inf).float()
+
+    def probabilities(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        """The probability of each class, as honest as the patterns that `calibrate` was given allow."""
+        return (self.predict(inputs, encoded) / self.temperature).softmax(dim=1)
+
+    def calibrate(self, data: View) -> None:
+        """Finds the temperature at which probabilities suit data best that has not been learned (Guo et al., 2017).
+
+        Args:
+            data: patterns of classes that have been seen.
+        """
+        scores, labels = [], []
+        for x, y in data.batches(AT_ONCE):
+            scores.append(self.predict(x, data.encoded).double())
+            labels.append(y.to(self.device.name))
+        self.temperature.fill_(best_temperature(torch.cat(scores), torch.cat(labels)))
+
+    def _loss(self, batch: Batch) -> Tensor:
+        return self.classifier.head.losses(self.classifier(batch), batch.labels, batch.replayed).mean()
+
+    def _sweep(self, experience: Experience) -> Iterator[tuple[Float[Tensor, "n f"], Int[Tensor, " n"], Step]]:
+        """One pass over an experience: features of some patterns, their labels, and the step that they make."""
+        data, done = experience.data, 0
+        for x, y in experience.batches(AT_ONCE):
+            done += len(x)
+            features, labels = self.features(x, data.encoded), y.to(self.device.name)
+            if self.spec.mirrored:
+                features = torch.cat([features, self.features(x.flip(-1), data.encoded)])
+                labels = labels.repeat(2)
+            yield features, labels, Step("classifier", done, len(data), 0.0)
+
+
+def _forget(learner: ClosedForm[ClosedFormRecipe], *_: object) -> None:
+    """What has been computed from an earlier state is not that of the loaded one."""
+    learner._scorer = None
+
+
+def best_temperature(scores: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
+    """The number by which to divide scores so that their softmax is likeliest to give the labels.
+
+    It lies between 1e-6 and 1e6. The loss has one minimum, which is closed in on by golden sections of its exponent.
+    """
+
+    def loss(exponent: float) -> float:
+        return float(F.cross_entropy(scores / 10**exponent, labels))
+
+    low, high, section = -6.0, 6.0, (5**0.5 - 1) / 2
+    while high - low > 1e-4:
+        left, right = high - section * (high - low), low + section * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    return 10 ** ((low + high) / 2)
