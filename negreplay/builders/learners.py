@@ -62,11 +62,13 @@ from negreplay.recipe import (
     SynapticIntelligenceRecipe,
 )
 from negreplay.recipe.systems.system import SystemRecipe
+from negreplay.replay.degraded import Degraded
 from negreplay.replay.exemplars import Exemplars, kept_images
 from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
+from negreplay.replay.statistics import Statistics
 
 SYSTEMS: dict[type[SystemRecipe], type[Learner]] = {
     LatentReplayRecipe: LatentReplay,
@@ -129,6 +131,8 @@ def build_learner(
             renormalise(classifier, recipe.classifier.renorm)
         classifier.to(device.name)  # what is trained; what is recalled stays in main memory, as data does
         source = build_source(recipe, latent, classes, patterns, device, rng)
+        if recipe.replay.degraded is not None:
+            source = Degraded(source, recipe.replay.degraded, rng)
         penalty = build_penalty(recipe, classifier, rng)
         parts = Parts(classifier, source, penalty, tuple(latent.shape), recipe, device, rng)
         return (system or SYSTEMS[type(recipe.learner)])(recipe.learner, parts)
@@ -190,6 +194,9 @@ def build_source(
             read = recipe.stream.images if recipe.stream else ImageRecipe()
             images = kept_images(read, example) if recipe.classifier.replay_layer == INPUT else None
             return Exemplars(example, classes, size, replay.per_class, replay.choice, images, rng)
+        case Source.STATISTICS:
+            assert replay.rank is not None, "ReplayRecipe demands a rank for statistics"
+            return Statistics(latent, classes, replay.memory, replay.rank, rng)
         case Source.RANDOM:
             return Random(latent, classes, replay.memory, rng)
         case Source.GENERATED:

@@ -15,12 +15,13 @@ from negreplay.recipe.checks import (
 
 
 class Source(StrEnum):
-    """Where replayed patterns come from (Section 4.4)."""
+    """Where replayed patterns come from (Section 4.4; statistics are ours)."""
 
     NONE = "none"
     ORIGINAL = "original"
     GENERATED = "generated"
     RANDOM = "random"
+    STATISTICS = "statistics"
 
 
 class Mode(StrEnum):
@@ -118,6 +119,22 @@ class Weighting(StrEnum):
 
 
 @dataclass(frozen=True)
+class DegradedRecipe(Strict):
+    """By how much replayed patterns are made worse, each number from 0 (not at all) to 1.
+
+    The share `labels` of them get a label that is drawn among the classes of the memory. They move by `variety` of the
+    way to their common mean. They are mixed with `noise` parts of uniform noise.
+    """
+
+    labels: float = 0.0
+    variety: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        in_range(self, "degraded", 0, 1, "labels", "variety", "noise")
+
+
+@dataclass(frozen=True)
 class ReplayRecipe(Strict):
     """What is replayed: from which `source`, in which `mode`, and how many patterns.
 
@@ -128,7 +145,8 @@ class ReplayRecipe(Strict):
     end of Section 3.3).
 
     `choice` says which original patterns are kept. If they are chosen class by class, `per_class` patterns of each
-    class are kept, or a `memory` is divided among the classes seen.
+    class are kept, or a `memory` is divided among the classes seen. Patterns from statistics vary in `rank` directions.
+    `degraded` makes patterns worse, to study what becomes of replay.
     """
 
     source: Source = Source.NONE
@@ -140,9 +158,16 @@ class ReplayRecipe(Strict):
     per_class: int | None = None
     beside: bool = False
     weighting: Weighting = Weighting.PATTERNS
+    rank: int | None = None
+    degraded: DegradedRecipe | None = None
 
     def __post_init__(self) -> None:
-        in_range(self, "replay", 1, MOST_AT_ONCE, "per_minibatch", "per_class")
+        in_range(self, "replay", 1, MOST_AT_ONCE, "per_minibatch", "per_class", "rank")
+        if (self.rank is not None) != (self.source is Source.STATISTICS):
+            remedy = "say in how many directions patterns vary" if self.rank is None else "remove it"
+            raise ValueError(f"replay.rank belongs to replay.source statistics, and it is {self.rank}: {remedy}.")
+        if self.degraded is not None and (self.source is Source.NONE or self.choice is not Choice.REPLACED):
+            raise ValueError("replay.degraded needs replayed patterns that are not chosen class by class: remove it.")
         if self.source is not Source.ORIGINAL and self.choice is not Choice.REPLACED:
             raise ValueError(f"replay.choice has no effect: replay.source is {self.source}, not original; remove it.")
         if self.per_class is not None and self.choice not in (Choice.RANDOM, Choice.HERDING):

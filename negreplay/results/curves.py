@@ -50,6 +50,7 @@ SOURCES = {
     Source.NONE: Colour("none", "#6b7480", "#aab4bf"),
     Source.ORIGINAL: Colour("original", "#0072b2", "#4fb3f0"),
     Source.GENERATED: Colour("generated", "#d55e00", "#ff8b3d"),
+    Source.STATISTICS: Colour("statistics", "#a3338f", "#e07fd0"),
     Source.RANDOM: Colour("random", "#009e73", "#2fd0a2"),
 }
 # These are for further arms of the same source and mode. Like the above they follow Okabe and Ito, for colour-blind

@@ -28,6 +28,7 @@ SOURCES = {
     Source.NONE: "Learns from the newest images only; nothing of the past is shown again.",
     Source.ORIGINAL: "Some training patterns of the past are kept and shown again.",
     Source.GENERATED: "No images are kept: a generator network imagines patterns of the past.",
+    Source.STATISTICS: "No images are kept: patterns of the past are drawn from statistics of each class.",
     Source.RANDOM: "Nothing of the past is kept: random numbers are shown under random class labels.",
 }
 EVERYTHING = "All training patterns of the past are kept and learned again: no method, but the ceiling."

@@ -42,6 +42,10 @@ ARMS = (
         replace(BASE, name=f"{i}-{learner.kind}", learner=learner, replay=replay)
         for i, (learner, replay) in enumerate(TRAINED)
     ),
+    replace(
+        BASE, name="degraded", replay=r.ReplayRecipe(r.Source.RANDOM, memory=9, degraded=r.DegradedRecipe(0.1, 0.1))
+    ),
+    replace(BASE, name="statistics", replay=r.ReplayRecipe(r.Source.STATISTICS, memory=9, rank=3)),
     *(
         replace(BASE, name=learner.kind, first=None, following=None, optimizer=r.OptimizerRecipe(), learner=learner)
         for learner in (r.SLDARecipe(), r.KLDARecipe(), r.FeCAMRecipe(rank=3), r.RidgeRecipe(), r.RanPACRecipe())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from negreplay.recipe import Choice, ReplayRecipe, Source, Weighting
+from negreplay.recipe import Choice, DegradedRecipe, ReplayRecipe, Source, Weighting
 
 ALL = Choice.ALL
 
@@ -24,6 +24,23 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         lambda: ReplayRecipe(per_minibatch=14),
         "replay.per_minibatch is given, but replay.source is none: name a source or remove it.",
     ),
+    (
+        lambda: ReplayRecipe(Source.STATISTICS, memory=5),
+        "replay.rank belongs to replay.source statistics, and it is None: say in how many directions patterns vary.",
+    ),
+    (
+        lambda: ReplayRecipe(Source.RANDOM, memory=5, rank=3),
+        "replay.rank belongs to replay.source statistics, and it is 3: remove it.",
+    ),
+    (lambda: ReplayRecipe(Source.STATISTICS, memory=5, rank=0), "replay.rank is 0: give 1 or more."),
+    *(
+        (make, "replay.degraded needs replayed patterns that are not chosen class by class: remove it.")
+        for make in (
+            lambda: ReplayRecipe(degraded=DegradedRecipe()),
+            lambda: herded(memory=5, degraded=DegradedRecipe()),
+        )
+    ),
+    (lambda: DegradedRecipe(labels=1.5), "degraded.labels is 1.5: give 1 or less."),
     (lambda: ReplayRecipe(Source.RANDOM), "replay.memory is 0: give 1 pattern or more, or source none."),
     (
         lambda: ReplayRecipe(Source.RANDOM, memory=5, per_minibatch=0),

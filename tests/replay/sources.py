@@ -9,19 +9,21 @@ from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator
 from negreplay.optimize import Step, blocked
 from negreplay.patterns import Memory, Patterns, drawn
-from negreplay.recipe import Choice, GeneratorRecipe
+from negreplay.recipe import Choice, DegradedRecipe, GeneratorRecipe
+from negreplay.replay.degraded import Degraded
 from negreplay.replay.exemplars import Exemplars
 from negreplay.replay.generated import Generated
 from negreplay.replay.original import Original
 from negreplay.replay.random import Random
 from negreplay.replay.source import NoReplay, ReplaySource
+from negreplay.replay.statistics import Statistics
 from negreplay.streams.stream import Stream
 
 CLASSES, LATENT, MEMORY = 6, (32, 4, 4), 9
 SPEC = GeneratorRecipe(width=8, latent_dim=3, minibatch=8, first_iterations=3, iterations=2)
 CPU = Device()
 
-NAMES = ("none", "original", "exemplars", "generated", "random")
+NAMES = ("none", "original", "exemplars", "generated", "random", "statistics", "degraded")
 KINDS = pytest.mark.parametrize("kind", NAMES)
 REPLAYING = pytest.mark.parametrize("kind", NAMES[1:])
 
@@ -48,6 +50,10 @@ def make(kind: str, rng: torch.Generator, memory: int = MEMORY, weights: int = 0
             return Generated(Generator(LATENT, CLASSES, SPEC.latent_dim, SPEC.body, SPEC.width), memory, SPEC, CPU, rng)
         case "random":
             return Random(LATENT, CLASSES, memory, rng)
+        case "statistics":
+            return Statistics(LATENT, CLASSES, memory, 3, rng)
+        case "degraded":
+            return Degraded(Original(LATENT, memory, rng), DegradedRecipe(0.5, 0.5, 0.5), rng)
         case _:
             return NoReplay()
 

@@ -54,7 +54,7 @@ def test_nothing_stays_nothing_without_a_source(classifier):
     # 9 are 2 * 4, 3 * 3 twice, and 4 * 2; 20 are 10 of each of two classes that have 5; 6 of each of three, of which
     # class 0 alone has so many when it has come again; and 4 * 5.
     [("original", {9: [9, 9, 9, 9], 20: [10, 15, 20, 20]}), ("exemplars", {9: [8, 9, 9, 8], 20: [10, 15, 16, 20]})]
-    + [(kind, {9: [9, 9, 9, 9], 20: [20, 20, 20, 20]}) for kind in ("generated", "random")],
+    + [(kind, {9: [9, 9, 9, 9], 20: [20, 20, 20, 20]}) for kind in ("generated", "random", "statistics")],
 )
 def test_memory_has_its_size_once_it_can_be_filled(kind, sizes, classifier):
     for memory, expected in sizes.items():

@@ -1,0 +1,91 @@
+"""Recall from statistics: the right classes, with the mean and the spread of the latents that were measured."""
+
+import pytest
+import torch
+from sources import CLASSES, LATENT, absorb, experiences, seeded
+
+from negreplay.data.data import Tensors
+from negreplay.nets.classifier import Classifier
+from negreplay.patterns import drawn
+from negreplay.replay.statistics import Drawn, Statistics
+from negreplay.streams.stream import Stream
+
+
+def source(rank: int = 3, memory: int = 9) -> Statistics:
+    return Statistics(LATENT, CLASSES, memory, rank, seeded())
+
+
+def recalled(statistics: Statistics) -> Drawn:
+    memory = statistics.recall()
+    assert isinstance(memory, Drawn)
+    return memory
+
+
+def test_classes_seen_are_recalled_equally_often(classifier: Classifier):
+    statistics = source(memory=8)
+    for experience in experiences(classifier)[:2]:
+        absorb(statistics, classifier, experience)
+    assert recalled(statistics).labels.tolist() == [0, 1, 3, 0, 1, 3, 0, 1]
+
+
+def test_a_draw_decides_a_pattern_whatever_stands_beside_it(classifier: Classifier):
+    statistics = source()
+    absorb(statistics, classifier, experiences(classifier)[0])
+    memory = recalled(statistics)
+    rows, draws = torch.tensor([3, 0, 5, 2]), torch.tensor([2**61, 7, 7, 9])
+    together = memory.read(rows, draws)
+    alone = torch.cat([memory.read(rows[i : i + 1], draws[i : i + 1]) for i in range(4)])
+    assert torch.allclose(together, alone, atol=1e-6)
+    assert not torch.allclose(memory.read(rows, draws + 1), together)
+    assert memory.augmented and drawn(rows, memory.augmented, seeded()).draws is not None
+
+
+def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    roots = x.flatten(1).sqrt()
+    return roots.mean(dim=0), roots.var(dim=0)
+
+
+def test_patterns_have_the_mean_and_the_spread_of_what_was_measured(classifier: Classifier):
+    """In roots far from zero, where nothing is set to zero."""
+    rng, size = seeded(3), 512
+    roots = 5 + torch.randn(400, 2, generator=rng) @ torch.randn(2, size, generator=rng) * 0.3
+    roots += 0.1 * torch.randn(400, size, generator=rng)
+    data = Tensors(roots.square().reshape(400, *LATENT), torch.ones(400, dtype=torch.long), tuple("abcdef"), "x", True)
+    statistics = source(rank=2, memory=2000)
+    absorb(statistics, classifier, Stream(data, data, [torch.arange(400)])[0])
+    memory = recalled(statistics)
+    drawn_roots = memory.read(torch.arange(2000), torch.arange(2000) + 5).flatten(1).sqrt()
+    assert torch.allclose(drawn_roots.mean(dim=0), roots.mean(dim=0), atol=0.1)
+    assert torch.allclose(drawn_roots.var(dim=0), roots.var(dim=0), rtol=0.3, atol=0.01)
+    one, other = (torch.cov(x.T) for x in (drawn_roots, roots))
+    assert (one - other).norm() < 0.2 * other.norm(), "numbers vary together as they did"
+
+
+@pytest.mark.parametrize("least", [0.0, -1.0])
+def test_nothing_is_below_zero_where_no_latent_was(classifier: Classifier, least: float):
+    x = torch.rand(40, *LATENT, generator=seeded(1)).clamp(min=0.5) - 0.5 + least * 0.1
+    data = Tensors(x, torch.arange(40) % 2, tuple("abcdef"), "x", True)
+    statistics = source(memory=50)
+    absorb(statistics, classifier, Stream(data, data, [torch.arange(40)])[0])
+    made = recalled(statistics).read(torch.arange(50))
+    assert bool((made < 0).any()) == (least < 0)
+
+
+def test_statistics_are_sums_so_that_they_do_not_degrade(classifier: Classifier):
+    """A class in two experiences, with another one between, is as if it had come at once."""
+    x = torch.rand(30, *LATENT, generator=seeded(1))
+    data = Tensors(x, torch.tensor([0] * 10 + [1] * 10 + [0] * 10), tuple("abcdef"), "x", True)
+    parts, once = source(), source()
+    for experience in Stream(data, data, torch.arange(30).split(10)):
+        absorb(parts, classifier, experience)
+    absorb(once, classifier, Stream(data, data, [torch.arange(30)])[0])
+    assert torch.allclose(parts.means.means[:2], once.means.means[:2], atol=1e-5)
+    assert torch.allclose(parts.sketches.sketches, once.sketches.sketches, atol=1e-3)
+    assert torch.allclose(parts.sketches.squares, once.sketches.squares, atol=1e-4)
+
+
+def test_kept_bytes_by_hand():
+    # For each of 6 classes a mean, a diagonal and 19 columns of 512 numbers in four bytes, and a count of eight; the
+    # centre in eight bytes, a seed, and whether numbers may be below zero.
+    kept = sum(tensor.nbytes for tensor in source().state_dict().values())
+    assert kept == 6 * (512 * 4 * (1 + 1 + 19) + 8) + 512 * 8 + 8 + 1
