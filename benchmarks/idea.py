@@ -97,8 +97,8 @@ def draw(stories: dict[str, Story]) -> bytes:
     """Both halves as a PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.08)
+    figure = Figure(figsize=(10, 4.4))
+    figure.set_layout_engine("constrained", wspace=0.08)
     left, right = figure.subplots(1, 2)
     draw_recognised(left, stories)
     draw_scores(right, stories)

@@ -19,7 +19,7 @@ from negreplay.devices import Device
 from negreplay.evaluation import evaluate
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.optimize import blocked
-from negreplay.patterns import nothing
+from negreplay.patterns import drawn, nothing
 from negreplay.recipe import LatentReplayRecipe, Mean, Recipe
 from negreplay.slow_paths import avoid_slow_paths
 from negreplay.streams.stream import Experience, Stream
@@ -69,7 +69,7 @@ def main(
     stream, learner = built(recipe, data)
     learner.classifier.load_state_dict(torch.load(first))
     begun = stream[0]
-    learner.classifier.head.end(begun.counts, nothing().counts(len(begun.counts)))
+    learner.classifier.head.end(begun.counts, torch.zeros_like(begun.counts))
     learner.classifier.block_front()
     with blocked(learner.classifier):
         list(learner.source.absorb(learner.classifier, begun, nothing()))
@@ -93,7 +93,7 @@ def taught(data: Path) -> dict[str, Tensor]:
     """What the first experience leaves in the classifier, before the head is consolidated."""
     stream, learner = built(LATENT, data)
     experience = stream[0]
-    learner.classifier.head.begin(experience.counts, nothing().counts(len(experience.counts)))
+    learner.classifier.head.begin(experience.counts, torch.zeros_like(experience.counts))
     list(learner.train_classifier(experience, nothing()))
     return learner.classifier.state_dict()
 
@@ -109,8 +109,8 @@ def tell(recipe: Recipe, learner: LatentReplay, stream: Stream, index: int) -> N
 def tell_generated(learner: LatentReplay, experience: Experience) -> None:
     """Prints how much of a generated memory the classifier recognises, and how it varies beside real latents."""
     made, real = learner.source.recall(), next(iter(experience.batches(250)))
-    latents = made.take(torch.arange(len(made.y)), learner.rng)
-    right = learner.predict(latents, encoded=True).argmax(1) == made.y
+    latents = made.read(*drawn(torch.arange(len(made.labels)), made.augmented, learner.rng))
+    right = learner.predict(latents, encoded=True).argmax(1) == made.labels
     with DEVICE.computing():
         encoded = learner.classifier.encode(real.x).float()
     print(

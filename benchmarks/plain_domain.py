@@ -63,16 +63,17 @@ def main(
                         teacher_logits = F.softmax(before(images[batch]) / TEMPERATURE, dim=1)
                     kept = -(teacher_logits * F.log_softmax(logits / TEMPERATURE, dim=1)).mean() * TEMPERATURE**2
                     loss = share * loss + (1 - share) * kept
+                old = [weight.detach().clone() for weight in net.parameters()]
                 if system == "si":
                     held = zip(importance, net.parameters(), anchor, strict=True)
                     loss = loss + STRENGTH * sum((much * (now - then.detach()) ** 2).sum() for much, now, then in held)
-                    old = [weight.detach().clone() for weight in net.parameters()]
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
                 if system == "si":
                     with torch.no_grad():
                         for way, now, then in zip(path, net.parameters(), old, strict=True):
+                            assert now.grad is not None, "all weights take part in the loss"
                             way -= now.grad * (now - then)
                 step += 1
         if system == "si":
