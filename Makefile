@@ -38,3 +38,5 @@ bench: .venv/installed
 	$(BIN)/negreplay run cifar50-systems-pooled
 	$(BIN)/negreplay run cifar50-systems
 	$(BIN)/negreplay run split-mnist
+	$(BIN)/negreplay run cifar50-winners
+	$(BIN)/negreplay run cifar50-degraded

@@ -37,8 +37,8 @@ def test_lines_can_be_read_beside_the_code():
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_switch_is_a_field_of_a_recipe(name: str):
-    kind: Any = Recipe
+    kinds: list[Any] = [Recipe]
     for part in name.split("."):
-        fields = get_type_hints(kind)
-        assert part in fields
-        kind = next((k for k in (fields[part], *get_args(fields[part])) if is_dataclass(k)), None)
+        hints = [get_type_hints(kind)[part] for kind in kinds if part in get_type_hints(kind)]
+        assert hints
+        kinds = [k for hint in hints for k in (hint, *get_args(hint)) if is_dataclass(k)]

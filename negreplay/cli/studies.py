@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from negreplay.results.paper import Exhibit
 
 
+WHICH = """\
+Which way to learn? Three questions (docs/which.md has the numbers; study cifar50-winners):
+May images be kept? All: joint training. A few of each class: EEIL.
+Does the network start pretrained? Keep sums of its features: FeCAM with a shared covariance.
+Must features go on learning? Once: adapt to the first classes, then keep sums. Always: replay.
+"""
+
+
 @dataclass(frozen=True)
 class RunCommand:
     """Run a study: all its arms and seeds, ending in a table and a report."""
@@ -116,6 +124,7 @@ class ListCommand:
             found = [{name: getattr(s, name) for name in names} | {"arms": _arms(s)} for s in STUDIES]
             print(json.dumps(found, indent=2))
             return
+        console.print(WHICH, highlight=False)
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True)
         for each in STUDIES:

@@ -8,6 +8,7 @@ them on processors that support it.
 from negreplay.errors import UserError, suggest
 from negreplay.recipe import Study
 from negreplay.studies.cifar50 import CIFAR50_NC, CIFAR50_NC_POOLED, CIFAR50_NIC, CIFAR50_NIC_POOLED
+from negreplay.studies.cifar50_degraded import CIFAR50_DEGRADED, CIFAR50_DEGRADED_NIC
 from negreplay.studies.cifar50_more import (
     CIFAR50_25X2,
     CIFAR50_NC_BLOCKED,
@@ -17,6 +18,7 @@ from negreplay.studies.cifar50_more import (
     CIFAR50_NIC_PRINTED,
 )
 from negreplay.studies.cifar50_systems import CIFAR50_SYSTEMS, CIFAR50_SYSTEMS_POOLED, CIFAR50_SYSTEMS_RESNET18
+from negreplay.studies.cifar50_winners import CIFAR50_WINNERS, CIFAR50_WINNERS_LAYERS, CIFAR50_WINNERS_NIC
 from negreplay.studies.core50_nc import CORE50_NC, CORE50_NC_BLOCKED, CORE50_NC_NAIVE
 from negreplay.studies.core50_nic import CORE50_NIC
 from negreplay.studies.digits import DIGITS
@@ -46,6 +48,11 @@ STUDIES = (
     CIFAR50_SYSTEMS,
     CIFAR50_SYSTEMS_POOLED,
     CIFAR50_SYSTEMS_RESNET18,
+    CIFAR50_WINNERS,
+    CIFAR50_WINNERS_NIC,
+    CIFAR50_WINNERS_LAYERS,
+    CIFAR50_DEGRADED,
+    CIFAR50_DEGRADED_NIC,
 )
 
 

@@ -5,6 +5,8 @@ of three seeds: 55.5 without replay, and 60.6 with noise. With generated pattern
 negative replay, with original ones 89.5 and 87.0.
 """
 
+from dataclasses import replace
+
 from negreplay.recipe import (
     ClassifierRecipe,
     Front,
@@ -14,6 +16,7 @@ from negreplay.recipe import (
     Recipe,
     RenormRecipe,
     Scenario,
+    SLDARecipe,
     StreamRecipe,
     Study,
 )
@@ -29,9 +32,12 @@ NO_REPLAY = Recipe(
 )
 GENERATOR = GeneratorRecipe(width=128, latent_dim=32, beta=0.1, eta=0.1, first_iterations=300, iterations=100)
 
+SLDA = replace(NO_REPLAY, name="slda", following=None, learner=SLDARecipe())
+"""The network learns from the first experience, as in the other arms, and then only sums of its features are kept."""
+
 DIGITS = Study(
     name="digits",
     summary="Handwritten digits of 8 x 8 pixels: four classes, then one at a time.",
-    recipes=six_arms(NO_REPLAY, 50, GENERATOR),
+    recipes=(*six_arms(NO_REPLAY, 50, GENERATOR), SLDA),
     hours=0.03,
 )
