@@ -43,7 +43,11 @@ if TYPE_CHECKING:
     from negreplay.replay.original import Original as Original
     from negreplay.replay.random import Random as Random
     from negreplay.replay.source import ReplaySource as ReplaySource
+    from negreplay.replay.statistics import Statistics as Statistics
     from negreplay.slow_paths import avoid_slow_paths as avoid_slow_paths
+    from negreplay.statistics import ClassMeans as ClassMeans
+    from negreplay.statistics import Sketches as Sketches
+    from negreplay.statistics import Triangle as Triangle
     from negreplay.streams.scenarios import new_both as new_both
     from negreplay.streams.scenarios import new_classes as new_classes
     from negreplay.streams.scenarios import new_instances as new_instances
@@ -77,7 +81,9 @@ PUBLIC = {
     "replay.original": ("Original",),
     "replay.random": ("Random",),
     "replay.source": ("ReplaySource",),
+    "replay.statistics": ("Statistics",),
     "slow_paths": ("avoid_slow_paths",),
+    "statistics": ("ClassMeans", "Sketches", "Triangle"),
     "streams.scenarios": ("new_both", "new_classes", "new_instances"),
     "streams.stream": ("Experience", "Stream", "experience"),
     "studies": ("study",),
