@@ -18,6 +18,8 @@ Spec = TypeVar("Spec", RidgeRecipe, RanPACRecipe)
 DIRECT = 2048
 """Matrices up to this size are solved in double precision at once."""
 REFINEMENTS = 30
+ACCURATE = 1e-8
+"""The size of a residual, relative to the right side, at which a refined solution is good."""
 
 
 class Regression(ClosedForm[Spec]):
@@ -83,17 +85,16 @@ def solve(gram: Triangle, sums: Float[Tensor, "size k"], penalty: float) -> Floa
         factor, failed = torch.linalg.cholesky_ex(matrix)
         del matrix
         if not failed:
-            x, bound = torch.zeros_like(sums), 1e-12 * sums.norm()
-            residual, before = sums, torch.inf
+            x, residual, size, before = torch.zeros_like(sums), sums, torch.inf, torch.inf
             for _ in range(REFINEMENTS):
                 x = x + torch.cholesky_solve(residual.float(), factor).double()
                 residual = sums - gram.times(x) - penalty * x
                 size = float(residual.norm())
-                if size <= bound:
-                    return x
-                if size > before / 2:
+                if size >= before / 2:  # rounding allows no more
                     break
                 before = size
+            if size <= ACCURATE * float(sums.norm()):
+                return x
     matrix = gram.whole()
     matrix.diagonal().add_(penalty)
     factor, failed = torch.linalg.cholesky_ex(matrix)
