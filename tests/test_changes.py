@@ -19,6 +19,8 @@ from negreplay.recipe import RenormRecipe, Study
 from negreplay.studies import DIGITS, STUDIES
 
 TIMM = "timm/mobilenetv1_100"
+REPLAYING = replace(DIGITS, recipes=tuple(r for r in DIGITS.recipes if r.following is not None))
+"""The digits' arms of latent replay."""
 ON_MOBILENET = [study for study in STUDIES if any(r.classifier.backbone == "mobilenet_v1" for r in study.recipes)]
 
 
@@ -67,7 +69,7 @@ def test_a_setting_changes_all_arms_that_have_it():
 )
 def test_a_wrong_setting_is_one_sentence(settings: list[str], expected: str):
     with pytest.raises(UserError) as failure:
-        changed(DIGITS, parse_settings(settings))
+        changed(REPLAYING, parse_settings(settings))
     assert str(failure.value).startswith(expected)
 
 
