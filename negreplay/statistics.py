@@ -18,6 +18,8 @@ from negreplay.nets.projections import RandomMap
 
 BLOCK = 256
 """Rows of a block of a triangle."""
+BESIDE = 16
+"""Columns that a sketch has beside the rank that is wanted of it."""
 LARGEST = 1e15
 """Patterns of larger numbers have squares whose sums do not fit in single precision."""
 

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from negreplay.learners.closed_form import ClosedForm, Scorer
 from negreplay.learners.learner import Parts
 from negreplay.recipe import FeCAMRecipe
-from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle
-
-BESIDE = 16
-"""Columns that a sketch has beside the rank that is wanted of it."""
+from negreplay.statistics import BESIDE, ClassMeans, Deviations, Sketches, Triangle
 
 
 class FeCAM(ClosedForm[FeCAMRecipe]):

@@ -12,12 +12,10 @@ from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
 from negreplay.patterns import Memory, nothing
 from negreplay.replay.source import ReplaySource
-from negreplay.statistics import ClassMeans, Sketches
+from negreplay.statistics import BESIDE, ClassMeans, Sketches
 from negreplay.streams.stream import Experience
 
 AT_ONCE = 128
-BESIDE = 16
-"""Columns that a sketch has beside the rank that is wanted of it."""
 
 
 class Statistics(ReplaySource):
