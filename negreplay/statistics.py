@@ -24,6 +24,11 @@ LARGEST = 1e15
 """Patterns of larger numbers have squares whose sums do not fit in single precision."""
 
 
+def signed_roots(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The square roots of the absolute values, with the signs of x; their distribution is closer to a normal one."""
+    return x.sign() * x.abs().sqrt()
+
+
 class Deviations(NamedTuple):
     """Rows in double precision whose products v v^T, added up by class, are what is added to the classes' scatters.
 
@@ -171,12 +176,12 @@ class Sketches(nn.Module):
     """For each class what a random matrix W of few columns shows of its scatter S, and the diagonal of S.
 
     S W and the diagonal are sums over patterns, as S is, so they do not depend on the order either. `factors` gets from
-    them nearly the best approximation of low rank there is, if S W has a few columns more than the rank.
+    them nearly the best approximation of low rank there is, for S W has `BESIDE` columns more than the rank.
 
     Args:
         classes: how many classes there are.
         size: numbers of a pattern.
-        columns: columns of W.
+        rank: the rank of the approximation; at most `size` of it is taken.
         rng: draws W.
 
     References:
@@ -187,8 +192,9 @@ class Sketches(nn.Module):
     sketches: Tensor
     squares: Tensor
 
-    def __init__(self, classes: int, size: int, columns: int, rng: torch.Generator) -> None:
+    def __init__(self, classes: int, size: int, rank: int, rng: torch.Generator) -> None:
         super().__init__()
+        self.rank, columns = min(rank, size), min(size, rank + BESIDE)
         self.map = RandomMap(size, columns, rng)
         self.register_buffer("sketches", torch.zeros(classes, size, columns))
         self.register_buffer("squares", torch.zeros(classes, size))
@@ -214,11 +220,11 @@ class Sketches(nn.Module):
         self.sketches += other.sketches
         self.squares += other.squares
 
-    def factors(self, c: int, rank: int) -> Float[Tensor, "size rank"]:
+    def factors(self, c: int) -> Float[Tensor, "size rank"]:
         """Columns L, as many as `rank`, such that L L^T approximates the scatter of a class, in double precision."""
         sketch, matrix = self.sketches[c].double(), self.map.matrix.double()
         if not sketch.any():
-            return sketch[:, :rank]
+            return sketch[:, : self.rank]
         shift = 1e-6 * sketch.norm()  # without it the core may be singular in single precision
         sketch = sketch + shift * matrix
         core = matrix.T @ sketch
@@ -227,4 +233,4 @@ class Sketches(nn.Module):
         vectors, values, _ = torch.linalg.svd(
             torch.linalg.solve_triangular(factor, sketch.T, upper=False).T, full_matrices=False
         )
-        return (vectors * (values.square() - shift).clamp(min=0).sqrt())[:, :rank]
+        return (vectors * (values.square() - shift).clamp(min=0).sqrt())[:, : self.rank]

@@ -10,7 +10,7 @@ from negreplay import statistics
 from negreplay.nets.projections import RandomMap
 from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle
 
-CLASSES, SIZE = 4, 10
+CLASSES, SIZE = 4, 30
 
 
 def patterns(n: int, seed: int = 0, shift: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -32,9 +32,9 @@ def scatter(x: Tensor, y: Tensor) -> Tensor:
 class Counted:
     """All statistics of patterns at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int = 3) -> None:
         self.means, self.triangle = ClassMeans(CLASSES, SIZE), Triangle(SIZE)
-        self.sketches = Sketches(CLASSES, SIZE, 6, torch.Generator().manual_seed(0))
+        self.sketches = Sketches(CLASSES, SIZE, rank, torch.Generator().manual_seed(0))
 
     def add(self, deviations: Deviations) -> None:
         self.triangle.add(deviations.rows)
@@ -112,10 +112,10 @@ def test_a_sketch_gives_back_a_scatter_of_low_rank():
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(40, 3, generator=rng).double() @ torch.randn(3, SIZE, generator=rng).double()
     y = torch.ones(40, dtype=torch.long)
-    factors = Counted().count(x, y).sketches.factors(1, 3)
+    factors = Counted().count(x, y).sketches.factors(1)
     assert factors.shape == (SIZE, 3)
     assert torch.allclose(factors @ factors.T, scatter(x, y), atol=1e-3 * float(scatter(x, y).diagonal().max()))
-    assert not Counted().sketches.factors(0, 3).any()
+    assert not Counted().sketches.factors(0).any()
 
 
 def test_a_sketch_is_nearly_the_best_of_its_rank():
@@ -123,7 +123,7 @@ def test_a_sketch_is_nearly_the_best_of_its_rank():
     y = torch.zeros_like(y)
     values, vectors = torch.linalg.eigh(scatter(x, y))
     best = vectors[:, -2:] * values[-2:] @ vectors[:, -2:].T
-    factors = Counted().count(x, y).sketches.factors(0, 2)
+    factors = Counted(rank=2).count(x, y).sketches.factors(0)
     error, least = ((near - scatter(x, y)).norm() for near in (factors @ factors.T, best))
     assert least <= error < 1.3 * least
 

@@ -16,7 +16,7 @@ from negreplay.optimize import Step
 from negreplay.patterns import Batch
 from negreplay.recipe import ClosedFormRecipe, Front
 from negreplay.replay.exemplars import AT_ONCE
-from negreplay.statistics import LARGEST
+from negreplay.statistics import LARGEST, signed_roots
 from negreplay.streams.stream import Experience
 
 Spec = TypeVar("Spec", bound=ClosedFormRecipe)
@@ -70,7 +70,7 @@ class ClosedForm(Learner[Spec]):
 
     def lift(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n g"]:
         """What is counted and scored in place of features."""
-        return features.sign() * features.abs().sqrt() if self.spec.roots else features
+        return signed_roots(features) if self.spec.roots else features
 
     def look(self, experience: Experience) -> None:
         """Chooses what depends on an experience, before it is counted; nothing, unless a learner says so."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from negreplay.learners.closed_form import ClosedForm, Scorer
 from negreplay.learners.learner import Parts
 from negreplay.recipe import FeCAMRecipe
-from negreplay.statistics import BESIDE, ClassMeans, Deviations, Sketches, Triangle
+from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle
 
 
 class FeCAM(ClosedForm[FeCAMRecipe]):
@@ -33,7 +33,7 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
         self.means = ClassMeans(self.classes, size)
         self.common = Triangle(size) if spec.shared else None
         whole = nn.ModuleList(Triangle(size) for _ in range(self.classes if rank is None else 0))
-        self.own = whole if rank is None else Sketches(self.classes, size, min(size, rank + BESIDE), parts.rng)
+        self.own = whole if rank is None else Sketches(self.classes, size, rank, parts.rng)
         self.to(self.device.name)
 
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
@@ -55,8 +55,7 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
     def covariance(self, c: int) -> Float[Tensor, "f f"]:
         """The covariance of a class before it is shrunk, in double precision."""
         if isinstance(self.own, Sketches):
-            assert self.spec.rank is not None, "sketches have a rank"
-            factors = self.own.factors(c, self.spec.rank)
+            factors = self.own.factors(c)
             scatter = factors @ factors.T
             scatter.diagonal().add_((self.own.squares[c] - scatter.diagonal()).clamp(min=0))
         else:

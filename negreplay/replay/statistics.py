@@ -12,7 +12,7 @@ from negreplay.nets.classifier import Classifier
 from negreplay.optimize import Step
 from negreplay.patterns import Memory, nothing
 from negreplay.replay.source import ReplaySource
-from negreplay.statistics import BESIDE, ClassMeans, Sketches
+from negreplay.statistics import ClassMeans, Sketches, signed_roots
 from negreplay.streams.stream import Experience
 
 AT_ONCE = 128
@@ -41,9 +41,9 @@ class Statistics(ReplaySource):
     def __init__(self, latent: tuple[int, ...], classes: int, memory: int, rank: int, rng: torch.Generator) -> None:
         super().__init__()
         size = math.prod(latent)
-        self.latent, self.memory, self.rank = latent, memory, min(rank, size)
+        self.latent, self.memory = latent, memory
         self.means = ClassMeans(classes, size)
-        self.sketches = Sketches(classes, size, min(size, rank + BESIDE), rng)
+        self.sketches = Sketches(classes, size, rank, rng)
         self.register_buffer("signed", torch.tensor(False))
 
     def recall(self) -> Memory:
@@ -53,12 +53,12 @@ class Statistics(ReplaySource):
         means, counts = self.means.means.float(), self.means.counts.double()
         factors, noise = [], []
         for c in classes.tolist():
-            factor = self.sketches.factors(c, self.rank)
+            factor = self.sketches.factors(c)
             rest = (self.sketches.squares[c] - factor.square().sum(dim=1)).clamp(min=0)
             factors.append((factor / counts[c].sqrt()).float())
             noise.append((rest / counts[c]).sqrt().float())
-        labels = classes[torch.arange(self.memory) % len(classes)]
         places = torch.arange(self.memory) % len(classes)
+        labels = classes[places]
         return Drawn(
             labels, places, means[classes], torch.stack(factors), torch.stack(noise), self.latent, bool(self.signed)
         )
@@ -67,7 +67,7 @@ class Statistics(ReplaySource):
         for x, y in experience.batches(AT_ONCE):
             latents = classifier.encode(x, experience.data.encoded).cpu().flatten(1).float()
             self.signed |= (latents < 0).any()
-            self.sketches.add(self.means.add(latents.sign() * latents.abs().sqrt(), y))
+            self.sketches.add(self.means.add(signed_roots(latents), y))
         yield from ()
 
 
