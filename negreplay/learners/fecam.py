@@ -15,6 +15,9 @@ from negreplay.learners.learner import Parts
 from negreplay.recipe import FeCAMRecipe
 from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle
 
+ROWS = 128
+"""Rows of inverses that are multiplied with patterns at once."""
+
 
 class FeCAM(ClosedForm[FeCAMRecipe]):
     """A class is scored by minus half the squared Mahalanobis distance to its mean, under its own covariance.
@@ -52,42 +55,63 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
                 assert isinstance(triangle, Triangle)
                 triangle.add(deviations.rows[of_class])
 
-    def covariance(self, c: int) -> Float[Tensor, "f f"]:
-        """The covariance of a class before it is shrunk, in double precision."""
-        if isinstance(self.own, Sketches):
-            factors = self.own.factors(c)
-            scatter = factors @ factors.T
-            scatter.diagonal().add_((self.own.squares[c] - scatter.diagonal()).clamp(min=0))
-        else:
-            scatter = self.own.get_submodule(str(c))
-            assert isinstance(scatter, Triangle)
-            scatter = scatter.whole()
-        covariance = (1 - self.spec.shared) * scatter / self.means.counts[c]
-        if self.common is not None:
-            covariance += self.spec.shared * self.common.whole() / self.means.counts.sum()
-        return covariance
+    def common_part(self) -> Tensor:
+        """What is added to the covariance of every class: a share of their mean, in double precision."""
+        if self.common is None:
+            return self.means.centre.new_zeros(())
+        return self.spec.shared * self.common.whole() / self.means.counts.sum()
 
-    def correlations(self, c: int) -> Float[Tensor, "f f"]:
-        """The shrunk covariance of a class, divided by its standard deviations."""
-        covariance = self.covariance(c)
+    def correlations(self, c: int, common: Tensor) -> Float[Tensor, "f f"]:
+        """The shrunk covariance of a class, divided by its standard deviations, in double precision.
+
+        Args:
+            c: a class that has come.
+            common: what `common_part` gives, which is computed once for all classes.
+        """
+        covariance = self._scatter(c).mul_(1 - self.spec.shared).div_(self.means.counts[c]).add_(common)
         variances, size = covariance.diagonal(), len(covariance)
         variance = variances.mean().clamp(min=1e-12)
         beside = (covariance.sum() - variances.sum()) / max(1, size * (size - 1))
         covariance += self.spec.covariance * beside
         covariance.diagonal().add_(self.spec.variance * variance - self.spec.covariance * beside)
         deviations = covariance.diagonal().sqrt()
-        return covariance / deviations / deviations.unsqueeze(1)
+        return covariance.div_(deviations).div_(deviations.unsqueeze(1))
+
+    def _scatter(self, c: int) -> Float[Tensor, "f f"]:
+        """The scatter of a class in double precision, in memory of its own."""
+        if isinstance(self.own, Sketches):
+            factors = self.own.factors(c)
+            scatter = factors @ factors.T
+            scatter.diagonal().add_((self.own.squares[c] - scatter.diagonal()).clamp(min=0))
+            return scatter
+        triangle = self.own.get_submodule(str(c))
+        assert isinstance(triangle, Triangle)
+        return triangle.whole()
 
     def solve(self) -> Scorer:
-        means = self.means.means
-        seen = self.means.counts.nonzero().flatten().tolist()
-        factors = {c: torch.linalg.cholesky(self.correlations(c)).float() for c in seen}
+        """A distance is the length of W (x - mean), where W is the inverse of a Cholesky factor: a lower triangle.
+
+        Some rows of W lie together for all classes, and are multiplied with patterns at once. W x and W mean are
+        subtracted in single precision, so the mean of all patterns is taken from both x and the mean before.
+        """
+        seen, centre, common = self.means.counts.nonzero().flatten(), self.means.mean, self.common_part()
+        means, identity = self.means.means - centre, torch.eye(len(centre)).to(centre)
+        ends = [(start, min(start + ROWS, len(centre))) for start in range(0, len(centre), ROWS)]
+        inverses = [centre.new_empty(len(seen), end - start, end, dtype=torch.float32) for start, end in ends]
+        whitened = centre.new_empty(len(seen), len(centre), dtype=torch.float32)
+        for i, c in enumerate(seen.tolist()):
+            factor = torch.linalg.cholesky(self.correlations(c, common))
+            whitened[i] = torch.linalg.solve_triangular(factor, means[c].unsqueeze(1), upper=False).squeeze(1)
+            for rows, (start, end) in zip(inverses, ends, strict=True):
+                unit = identity[start:end, :end]
+                rows[i] = torch.linalg.solve_triangular(factor[:end, :end], unit, upper=False, left=False)
 
         def scores(features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
-            found = torch.zeros(len(features), len(means), device=features.device)
-            for c, factor in factors.items():
-                deviations = (features.double() - means[c]).float().T
-                found[:, c] = -torch.linalg.solve_triangular(factor, deviations, upper=False).square().sum(dim=0) / 2
-            return found
+            x = (features.double() - centre).float()
+            distances = x.new_zeros(len(x), len(seen))
+            for rows, (start, end) in zip(inverses, ends, strict=True):
+                products = (x[:, :end] @ rows.flatten(0, 1).T).unflatten(1, rows.shape[:2])
+                distances += (products - whitened[:, start:end]).square().sum(dim=2)
+            return x.new_zeros(len(x), len(means)).index_copy(1, seen, -distances / 2)
 
         return scores

@@ -12,8 +12,9 @@ from negreplay.builders.learners import build_learner
 from negreplay.data.data import Tensors, example_of
 from negreplay.data.digits import load_digits
 from negreplay.errors import UserError
-from negreplay.learners import closed_form, ridge
+from negreplay.learners import closed_form, fecam, ridge
 from negreplay.learners.closed_form import ClosedForm, best_temperature
+from negreplay.learners.fecam import FeCAM
 from negreplay.learners.ranpac import PENALTIES, RanPAC
 from negreplay.learners.ridge import solve
 from negreplay.recipe import (
@@ -247,6 +248,25 @@ def test_fecam_by_hand():
     scores = learner.predict(torch.tensor([[[[3.0, 3.0]]], [[[3.0, -3.0]]]]))
     assert scores[:, 0].tolist() == pytest.approx([-9.0, -9.0])
     assert scores[:, 1].tolist() == pytest.approx([-9 / (1 + 5 / 6), -9 / (1 - 5 / 6)], rel=1e-5)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+@pytest.mark.parametrize("rank", [None, 8])
+def test_fecam_scores_by_distances_in_double_precision(
+    shared: float, rank: int | None, monkeypatch: pytest.MonkeyPatch
+):
+    """With several rows of blocks, of which the last is smaller, and a class in between that has not come."""
+    monkeypatch.setattr(fecam, "ROWS", 25)
+    train, test = load_digits()
+    learner = built(FeCAMRecipe(shared=shared, rank=rank), train)
+    assert isinstance(learner, FeCAM)
+    learn(learner, *Stream(train, test, (train.labels != 4).nonzero().flatten().split(500)))
+    scores, x = learner.predict(test.x).double(), test.x.flatten(1).sqrt().double()
+    for c in (0, 3, 5, 9):
+        deviations = x - train.x.flatten(1).sqrt().double()[train.labels == c].mean(dim=0)
+        solved = torch.linalg.solve(learner.correlations(c, learner.common_part()), deviations.T).T
+        assert torch.allclose(scores[:, c], -(deviations * solved).sum(dim=1) / 2, rtol=1e-5)
+    assert (scores[:, 4] == -torch.inf).all()
 
 
 def test_sketches_of_all_directions_are_whole_covariances():
