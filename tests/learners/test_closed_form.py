@@ -14,6 +14,7 @@ from negreplay.data.digits import load_digits
 from negreplay.errors import UserError
 from negreplay.learners import closed_form, ridge
 from negreplay.learners.closed_form import ClosedForm, best_temperature
+from negreplay.learners.fecam import FeCAM
 from negreplay.learners.ranpac import PENALTIES, RanPAC
 from negreplay.learners.ridge import solve
 from negreplay.recipe import (
@@ -248,6 +249,19 @@ def test_fecam_by_hand():
     scores = learner.predict(torch.tensor([[[[3.0, 3.0]]], [[[3.0, -3.0]]]]))
     assert scores[:, 0].tolist() == pytest.approx([-9.0, -9.0])
     assert scores[:, 1].tolist() == pytest.approx([-9 / (1 + 5 / 6), -9 / (1 - 5 / 6)], rel=1e-5)
+
+
+def test_fecam_scores_by_distances_in_double_precision():
+    train, test = load_digits()
+    learner = built(FeCAMRecipe(), train)
+    assert isinstance(learner, FeCAM)
+    learn(learner, *Stream(train, test, (train.labels != 4).nonzero().flatten().split(500)))
+    scores, x = learner.predict(test.x).double(), test.x.flatten(1).sqrt().double()
+    for c in (0, 3, 5, 9):
+        deviations = x - train.x.flatten(1).sqrt().double()[train.labels == c].mean(dim=0)
+        solved = torch.linalg.solve(learner.correlations(c), deviations.T).T
+        assert torch.allclose(scores[:, c], -(deviations * solved).sum(dim=1) / 2, rtol=1e-5)
+    assert (scores[:, 4] == -torch.inf).all()
 
 
 def test_all_classes_seen_are_scored():
