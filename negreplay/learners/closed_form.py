@@ -50,6 +50,7 @@ class ClosedForm(Learner[Spec]):
         self.parts = parts
         self.register_buffer("temperature", torch.ones(()))
         self._scorer: Scorer | None = None
+        self._background: Scorer | None = None
         self.register_load_state_dict_post_hook(_forget)
 
     @property
@@ -85,6 +86,10 @@ class ClosedForm(Learner[Spec]):
         Classes never seen may have any score.
         """
 
+    def solve_background(self) -> Scorer | None:
+        """The log density of all patterns together, as the only column of a score; None where there is no model."""
+        return None
+
     def lift(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n g"]:
         """What is counted and scored in place of features."""
         return signed_roots(features) if self.spec.roots else features
@@ -116,7 +121,7 @@ class ClosedForm(Learner[Spec]):
             yield from self.fit(self._loss, self.mixture(experience.data, memory), self.recipe.first, experience.index)
             if self.recipe.classifier.front is Front.FIRST:
                 self.classifier.block_front()
-        self._scorer = None
+        _forget(self)
         self.look(experience)
         for features, labels, step in self._sweep(experience):
             if not (features.abs() < LARGEST).all():
@@ -130,10 +135,28 @@ class ClosedForm(Learner[Spec]):
 
     @torch.no_grad()
     def predict(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
+        return self.score(self.features(inputs, encoded))
+
+    @torch.no_grad()
+    def score(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
+        """The scores of features; minus infinity for classes never seen."""
         if self._scorer is None:
             self._scorer = self.solve()
-        scores = self._scorer(self.lift(self.features(inputs, encoded)))
-        return scores.masked_fill(~self.classifier.head.seen, -torch.inf).float()
+        return self._scorer(self.lift(features)).masked_fill(~self.classifier.head.seen, -torch.inf).float()
+
+    @torch.no_grad()
+    def familiarity(self, features: Float[Tensor, "n f"]) -> Float[Tensor, " n"]:
+        """How much better features fit the class that suits them best than all patterns together.
+
+        What fits no class has a low value. Without a model of all patterns it is the best score.
+
+        References:
+            Ren et al., A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection, 2021.
+        """
+        if self._background is None:
+            self._background = self.solve_background()
+        best = self.score(features).amax(dim=1)
+        return best if self._background is None else best - self._background(self.lift(features)).squeeze(1)
 
     def probabilities(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         """The probability of each class, as honest as the patterns that `calibrate` was given allow."""
@@ -171,8 +194,8 @@ def _maps(learner: nn.Module) -> list[RandomMap]:
 
 
 def _forget(learner: ClosedForm[ClosedFormRecipe], *_: object) -> None:
-    """What has been computed from an earlier state is not that of the loaded one."""
-    learner._scorer = None
+    """What has been computed from an earlier state is not that of the present one."""
+    learner._scorer = learner._background = None
 
 
 def best_temperature(scores: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:

@@ -18,8 +18,9 @@ class RDA(ClosedForm[RDARecipe]):
     """All classes are normal, each with a covariance that is partly its own and partly the mean one of all classes.
 
     The covariance of a class is s S + (1 - s) (L L^T + D) + v I. S is the mean covariance of all classes, L L^T the
-    class's own one in `rank` directions, D the rest of the variances, averaged over classes, s is `shared`, and v is
-    `variance` times the mean variance. A class is scored by its log density, without what all classes have in common.
+    class's own one in `rank` directions, D the rest of the variances, averaged over classes, and s is `shared`. Of n
+    patterns with f numbers v is `variance` + f / n times the mean variance, so that few patterns are trusted less. A
+    class is scored by its log density, without what all classes have in common.
 
     Departure:
         A class's own covariance has a low rank, so that it takes little memory; Friedman's is whole. Priors are equal,
@@ -53,8 +54,20 @@ class RDA(ClosedForm[RDARecipe]):
         covariance = share * self.common.whole() / self.means.counts.sum()
         covariance.diagonal().add_((1 - share) * rest.mean(dim=0))
         variance = covariance.diagonal().mean() + (1 - share) * factors.square().sum(dim=2).mean()
-        covariance.diagonal().add_(self.spec.variance * variance.clamp(min=1e-12))
+        covariance.diagonal().add_(self._noise() * variance.clamp(min=1e-12))
         return Gaussians(self.means.mean, covariance, self.means.means, seen, (1 - share) ** 0.5 * factors)
+
+    def solve_background(self) -> Scorer:
+        """The log density of one normal distribution of all patterns, as the only column of a score."""
+        counts, means, centre = self.means.counts.double(), self.means.means, self.means.mean
+        between = (means - centre) * counts.sqrt().unsqueeze(1)
+        covariance = (self.common.whole() + between.T @ between) / counts.sum()
+        covariance.diagonal().add_(self._noise() * covariance.diagonal().mean().clamp(min=1e-12))
+        nothing = centre.new_zeros(1, len(centre), 0)
+        return Gaussians(centre, covariance, centre.unsqueeze(0), torch.zeros_like(self.means.counts[:1]), nothing)
+
+    def _noise(self) -> float:
+        return self.spec.variance + self.inputs / int(self.means.counts.sum())
 
 
 class Gaussians(nn.Module):

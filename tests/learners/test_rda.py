@@ -36,7 +36,7 @@ def log_densities(spec: RDARecipe, x: Tensor, labels: Tensor, of: Tensor) -> Ten
     common = spec.shared * within.T @ within / len(x)
     common.diagonal().add_((1 - spec.shared) * torch.stack(rest).mean(dim=0))
     variance = common.diagonal().mean() + (1 - spec.shared) * torch.stack([o.diagonal() for o in own]).mean()
-    common.diagonal().add_(spec.variance * variance)
+    common.diagonal().add_((spec.variance + x.shape[1] / len(x)) * variance)
     covariances = [common + (1 - spec.shared) * o for o in own]
     densities = [
         torch.distributions.MultivariateNormal(mean, covariance).log_prob(of)
@@ -69,3 +69,28 @@ def test_few_directions_are_nearly_the_best_ones():
     scores = learner.predict(test.x).double()
     assert torch.corrcoef(torch.stack([scores.flatten(), expected.flatten()]))[0, 1] > 0.995
     assert (scores.argmax(dim=1) == expected.argmax(dim=1)).float().mean() > 0.99
+
+
+def test_what_fits_no_class_is_less_familiar():
+    train, test = load_digits()
+    learner = built(RDARecipe(rank=8), train)
+    learn(learner, *Stream(train, test, [(train.labels < 5).nonzero().flatten()]))
+    familiarity = learner.familiarity(learner.features(test.x, encoded=False))
+    known = test.labels < 5
+    above = familiarity[known].unsqueeze(1) > familiarity[~known]
+    assert above.float().mean() > 0.9, "the area under the receiver's curve"
+
+
+def test_familiarity_is_a_ratio_of_densities():
+    spec = RDARecipe(1.0, 1, 0.2, roots=False)
+    train, test = load_digits()
+    learner = built(spec, train)
+    learn(learner, *Stream(train, test, torch.arange(len(train.labels)).split(400)))
+    x, of = (d.x.flatten(1).double() for d in (train, test))
+    centred = x - x.mean(dim=0)
+    total = centred.T @ centred / len(x)
+    total.diagonal().add_((0.2 + 64 / len(x)) * total.diagonal().mean())
+    background = -(torch.linalg.solve(total, (of - x.mean(dim=0)).T).T * (of - x.mean(dim=0))).sum(dim=1) / 2
+    expected = log_densities(spec, x, train.labels, of).amax(dim=1) - background
+    familiarity = learner.familiarity(learner.features(test.x, encoded=False)).double()
+    assert torch.allclose(familiarity - familiarity[0], expected - expected[0], atol=1e-3 * float(expected.std()))

@@ -94,15 +94,15 @@ class RDARecipe(ClosedFormRecipe):
     """Regularised discriminant analysis: each class has a covariance that is partly its own, of low rank.
 
     The share `shared` of it is the mean covariance of all classes. The rest is the class's own one in `rank`
-    directions. `variance` times the mean variance is added to the diagonal. With `roots` square roots of features are
-    taken.
+    directions. `variance` + f / n times the mean variance is added to the diagonal, f being the numbers of a feature
+    vector and n how many have come. With `roots` square roots of features are taken.
     """
 
     explains: ClassVar[str] = (
         "Means of classes, how features vary around all of them and in which directions around each, are kept, and "
         "decide."
     )
-    shared: float = 0.5
+    shared: float = 0.75
     rank: int = 32
     variance: float = 0.1
     roots: bool = field(default=True, kw_only=True)
