@@ -109,7 +109,7 @@ class Gaussians(nn.Module):
         core = torch.linalg.cholesky(torch.eye(rank, dtype=own.dtype, device=own.device) + own.mT @ own)
         own = torch.linalg.solve_triangular(core, own.mT, upper=False).mT  # now L's part of a distance is |own^T u|^2
         identity = torch.eye(size, dtype=root.dtype, device=root.device)
-        self.classes, self.rank = len(means), rank
+        self.classes = len(means)
         self.register_buffer("seen", seen)
         self.register_buffer("centre", centre)
         self.register_buffer("whitening", torch.linalg.solve_triangular(root, identity, upper=False).T.float())
@@ -121,6 +121,6 @@ class Gaussians(nn.Module):
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
         x = (features.double() - self.centre).float() @ self.whitening
         distances = torch.cdist(x, self.means, compute_mode="donot_use_mm_for_euclid_dist").square()
-        along = (x @ self.own).reshape(len(x), -1, self.rank) - self.offsets
+        along = (x @ self.own).unflatten(1, self.offsets.shape) - self.offsets
         scores = (along.square().sum(dim=2) - distances) / 2 - self.constants
         return scores.new_zeros(len(x), self.classes).index_copy(1, self.seen, scores)
