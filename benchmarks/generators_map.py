@@ -237,7 +237,7 @@ def draw_legends(axes: "Axes") -> None:
         handles=shapes, title="What is replayed", bbox_to_anchor=(0.06, 0.86), loc="upper left", **style
     )
     axes.add_artist(first)
-    axes.legend(handles=colours, title="Who is ahead", bbox_to_anchor=(0.36, 0.86), loc="upper left", **style)
+    axes.legend(handles=colours, title="Who is ahead", bbox_to_anchor=(0.41, 0.86), loc="upper left", **style)
 
 
 def draw(found: list[Point]) -> bytes:
