@@ -6,7 +6,6 @@
 It reads results.csv of the run, prints a table of final accuracies and draws docs/negatives.png.
 """
 
-import csv
 import io
 import statistics
 from collections import defaultdict
@@ -17,6 +16,7 @@ import tyro
 from negreplay.files import write_whole
 from negreplay.recipe import Source
 from negreplay.results.curves import INK, SOURCES
+from negreplay.results.table import read_rows
 from negreplay.studies.cifar50_degraded import POSITIONS
 
 PICTURE = Path(__file__).parents[1] / "docs" / "negatives.png"
@@ -29,12 +29,11 @@ WAYS = {"pr-od": ("as positive examples", "--"), "nr-od": ("as negative examples
 
 
 def finals(run: Path) -> dict[str, list[float]]:
-    """The accuracies in % after the last experience, by arm."""
+    """The accuracies in % after the last experience, by arm, in the order of the seeds."""
+    last = sorted((row for row in read_rows(run / "results.csv") if row.last), key=lambda row: row.seed)
     found: dict[str, list[float]] = defaultdict(list)
-    with (run / "results.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if int(row["experience"]) == int(row["experiences"]) - 1:
-                found[row["arm"]].append(100 * float(row["whole"]))
+    for row in last:
+        found[row.arm].append(100 * row.whole)
     return found
 
 

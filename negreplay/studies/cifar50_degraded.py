@@ -1,7 +1,7 @@
 """When do negatives win? Original patterns made worse by a dial, replayed as positive and as negative examples.
 
-`cifar50-degraded`: three dials (wrong labels, less variety, noise), NC at the pooled features. `cifar50-degraded-nic`:
-wrong labels, on a stream of new instances and classes.
+`cifar50-degraded`: three dials (wrong labels, less variety, noise) and worse generators, NC at the pooled features.
+`cifar50-degraded-nic`: wrong labels, on a stream of new instances and classes.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,10 @@ POSITIONS = {
     "noise": (0.1, 0.25, 0.5, 0.75, 1.0),
 }
 """The positions of each dial beside 0, which is the arm with original patterns as they are."""
+STARVED = 0.1
+"""The share of its iterations that a starved generator is trained for."""
+GENERATORS = ("", "-ungated", "-starved", "-starved-ungated")
+"""What the names of arms with generators end in: as it is, without gates, starved, and both."""
 
 
 def dialled(arms: tuple[r.Recipe, ...], *dials: str) -> Iterator[r.Recipe]:
@@ -31,11 +35,30 @@ def dialled(arms: tuple[r.Recipe, ...], *dials: str) -> Iterator[r.Recipe]:
                 yield replace(arm, name=f"{arm.name}-{dial}-{position:g}", replay=replay)
 
 
+def generator_arms(arms: tuple[r.Recipe, ...]) -> Iterator[r.Recipe]:
+    """PR-GD and NR-GD with the generator as it is, without gates, starved, and both."""
+    for arm in named(arms, "pr-gd", "nr-gd"):
+        for ending in GENERATORS:
+            yield replace(arm, name=arm.name + ending, generator=worse(arm.generator, ending))
+
+
+def worse(generator: r.GeneratorRecipe | None, ending: str) -> r.GeneratorRecipe:
+    """The generator of an arm whose name ends so."""
+    assert generator is not None, "an arm with generated patterns has a generator"
+    if "ungated" in ending:
+        generator = replace(generator, silent=0.0)
+    if "starved" in ending:
+        first, following = generator.first_iterations, generator.iterations
+        assert first is not None and following is not None, "the generators of these studies count iterations"
+        generator = replace(generator, first_iterations=round(STARVED * first), iterations=round(STARVED * following))
+    return generator
+
+
 CIFAR50_DEGRADED = r.Study(
     "cifar50-degraded",
-    "cifar50-nc-pooled with replayed patterns made worse: wrong labels, less variety, noise.",
-    tuple(dialled(cifar50.CIFAR50_NC_POOLED.recipes, *POSITIONS)),
-    hours=0.5,
+    "cifar50-nc-pooled with replayed patterns made worse: wrong labels, less variety, noise, worse generators.",
+    (*dialled(cifar50.CIFAR50_NC_POOLED.recipes, *POSITIONS), *generator_arms(cifar50.CIFAR50_NC_POOLED.recipes)),
+    hours=1.3,
 )
 CIFAR50_DEGRADED_NIC = r.Study(
     "cifar50-degraded-nic",

@@ -12,6 +12,8 @@ from negreplay.studies import cifar50
 from negreplay.studies.arms import named
 from negreplay.studies.cifar50_systems import CIFAR50_SYSTEMS_POOLED, PLAIN, untrained
 
+RANKS = (4, 8, 16, 32, 64)
+"""In how many directions beside the shared ones a class of FeCAM varies: from few kept bytes to many."""
 CLOSED = {
     "nearest-mean": r.NearestMeanRecipe(),
     "slda": r.SLDARecipe(roots=True),
@@ -21,9 +23,9 @@ CLOSED = {
     "ranpac-4000": r.RanPACRecipe(4000, roots=True),
     "ranpac-10000": r.RanPACRecipe(10_000, roots=True),
     "fecam": r.FeCAMRecipe(),
-    "rda": r.RDARecipe(),
+    **{f"rda-{rank}": r.RDARecipe(rank=rank) for rank in RANKS},
 }
-"""Learners that keep no pattern and see each image once, from few kept bytes to many."""
+"""Learners that keep no pattern and see each image once."""
 
 
 def from_statistics(pr_od: r.Recipe, nr_od: r.Recipe, rank: int, memory: int) -> tuple[r.Recipe, r.Recipe]:
@@ -90,7 +92,7 @@ CIFAR50_WINNERS_LAYERS = r.Study(
     "cifar50-winners with the layers above conv5_4/dw: adapted to the first classes, or learned on with replay.",
     (
         LAYERS,
-        *map(adapted, ("slda", "ranpac-4000", "ranpac-10000", "rda")),
+        *map(adapted, ("slda", "ranpac-4000", "ranpac-10000", "rda-32")),
         DEEP_PR_OD,
         *from_statistics(DEEP_PR_OD, DEEP_NR_OD, 32, 250)[:1],
         DEEP_NR_GD,
