@@ -5,12 +5,15 @@ import pickle
 import random
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pictures import plain
 
 from negreplay.data.core50 import IMAGES, OBJECTS, SESSIONS, TEST_SESSIONS
 from negreplay.data.core50_lists import EXPERIENCES, FOLDERS
+from negreplay.data.images import Images
+from negreplay.streams.stream import Stream
 
 TRAIN_SESSIONS = [session for session in SESSIONS if session not in TEST_SESSIONS]
 VIDEOS = {"nic": 5, "nicv2_79": 5, "nicv2_196": 2, "nicv2_391": 1}
@@ -100,3 +103,11 @@ def pickled(root: Path, lists: str, run: int, protocol: int = 2) -> None:
     }
     for name, value in content.items():
         (root / name).write_bytes(pickle.dumps(value, protocol))
+
+
+def written(stream: Stream) -> Iterator[list[str]]:
+    """The stream as the lines of the lists it came from."""
+    assert isinstance(stream.train, Images)
+    paths, labels = stream.train.paths, stream.train.labels.tolist()
+    for experience in stream:
+        yield [f"{paths[row].removeprefix(f'{IMAGES}/')} {labels[row]}" for row in experience.data.rows.tolist()]

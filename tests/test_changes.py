@@ -73,6 +73,19 @@ def test_a_wrong_setting_is_one_sentence(settings: list[str], expected: str):
     assert str(failure.value).startswith(expected)
 
 
+def test_a_setting_that_only_some_arms_can_take_names_those():
+    """And a setting that no arm can take does not."""
+    study = replace(DIGITS, recipes=tuple(r for r in DIGITS.recipes if r.name in ("nr-od", "nr-gd", "slda")))
+    with pytest.raises(UserError) as failure:
+        changed(study, {"learner": {"kind": "latent-replay", "head": "plain"}})
+    assert str(failure.value).startswith("--set: recipes.2: arm 'slda': following is missing: ")
+    assert str(failure.value).endswith(" Only some arms can take this: name those as arms (nr-od, nr-gd).")
+    for wrong in ({"learner": "global"}, {"learner.mean": "globl"}):
+        with pytest.raises(UserError) as failure:
+            changed(study, wrong)
+        assert "some arms" not in str(failure.value)
+
+
 def test_run_takes_settings(negreplay: Negreplay):
     done = run(negreplay, digits("no-replay", "nr-od"), "--set", "replay.memory=20", "--arms", "nr-od")
     assert done.code == 0 and len(numbers(Path("out"))) == 3

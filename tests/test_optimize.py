@@ -87,16 +87,6 @@ def test_a_loss_that_is_no_number_names_the_part_and_the_remedy(part, bad, shown
     assert weight.item() == 0.5
 
 
-class TwoParts(nn.Module):
-    """Parts of which one is in evaluation, and one has a parameter that does not learn, before anything is blocked."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2).eval())
-        self.b = nn.Linear(2, 2)
-        self.b.bias.requires_grad_(False)
-
-
 class Net(nn.Module):
     """Features and a head of one weight each."""
 
@@ -109,50 +99,6 @@ class Net(nn.Module):
 
 def optimizer_of(net: Net, phase: PhaseRecipe, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
     return make_optimizer(recipe, *descent_of(net, net.head, phase, recipe, 0, steps=1).groups)
-
-
-def modes(module: nn.Module) -> tuple[list[bool], list[bool]]:
-    return [m.training for m in module.modules()], [p.requires_grad for p in module.parameters()]
-
-
-def test_blocked_stops_learning_and_restores_exactly():
-    module = TwoParts()
-    before = modes(module)
-    assert before == ([True, True, True, False, True], [True, True, True, True, True, False])
-    with blocked(module):
-        assert modes(module) == ([False] * 5, [False] * 6)
-    assert modes(module) == before
-
-
-def test_blocked_reaches_the_given_modules_only():
-    module = TwoParts()
-    before = modes(module)
-    with blocked(module.a):
-        assert modes(module) == ([True, False, False, False, True], [False, False, False, False, True, False])
-    with blocked(module.a, module.b):
-        assert modes(module) == ([True] + [False] * 4, [False] * 6)
-    with blocked():
-        assert modes(module) == before
-    assert modes(module) == before
-
-
-def test_blocked_restores_after_an_error_and_inside_another_block():
-    module = TwoParts()
-    before = modes(module)
-    with pytest.raises(RuntimeError, match="stop"), blocked(module):
-        with blocked(module.b):
-            pass
-        assert modes(module) == ([False] * 5, [False] * 6)
-        raise RuntimeError("stop")
-    assert modes(module) == before
-
-
-def test_gradients_flow_through_a_blocked_module():
-    module, x = nn.Linear(2, 1), torch.ones(1, 2, requires_grad=True)
-    with blocked(module):
-        module(x).sum().backward()
-    assert x.grad is not None and torch.equal(x.grad, module.weight)
-    assert module.weight.grad is None
 
 
 def test_the_optimizer_has_a_learning_rate_for_features_and_one_for_the_head():

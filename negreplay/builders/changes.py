@@ -121,11 +121,28 @@ def changed(study: Study, settings: Mapping[str, Any], source: str = "--set") ->
     if not settings:
         return study
     content = asdict(replace(study, reproduces=(), hours=None))
+    without: set[str] = set()
     for place, value in settings.items():
-        failures = [failure for arm in content["recipes"] if (failure := _set(arm, place, value))]
+        failures = {arm["name"]: failure for arm in content["recipes"] if (failure := _set(arm, place, value))}
         if len(failures) == len(content["recipes"]):
-            raise UserError(f"{source}: {place}: {failures[0]}")
-    return parse_study(json.dumps(content).encode(), source)
+            raise UserError(f"{source}: {place}: {next(iter(failures.values()))}")
+        without |= failures.keys()
+    try:
+        return parse_study(json.dumps(content).encode(), source)
+    except UserError as error:
+        fitting = [arm["name"] for arm in content["recipes"] if arm["name"] not in without and _fits(content, arm)]
+        if not fitting:
+            raise
+        raise UserError(f"{error} Only some arms can take this: name those as arms ({', '.join(fitting)}).") from error
+
+
+def _fits(content: dict[str, Any], arm: dict[str, Any]) -> bool:
+    """Whether the study is right with this arm alone."""
+    try:
+        parse_study(json.dumps({**content, "recipes": [arm]}).encode(), "")
+    except UserError:
+        return False
+    return True
 
 
 def _set(arm: dict[str, Any], place: str, value: object) -> str | None:

@@ -25,6 +25,7 @@ from negreplay.learners.lwm import LwM
 from negreplay.learners.nearest_mean import NearestMean
 from negreplay.learners.penalties import NoPenalty, Penalty, SynapticIntelligence
 from negreplay.learners.ranpac import RanPAC
+from negreplay.learners.rda import RDA
 from negreplay.learners.ridge import Ridge
 from negreplay.learners.rwalk import RWalk
 from negreplay.learners.slda import SLDA
@@ -54,6 +55,7 @@ from negreplay.recipe import (
     NearestMeanRecipe,
     Outputs,
     RanPACRecipe,
+    RDARecipe,
     Recipe,
     RidgeRecipe,
     RWalkRecipe,
@@ -84,6 +86,7 @@ SYSTEMS: dict[type[SystemRecipe], type[Learner]] = {
     SLDARecipe: SLDA,
     KLDARecipe: KLDA,
     FeCAMRecipe: FeCAM,
+    RDARecipe: RDA,
     RidgeRecipe: Ridge,
     RanPACRecipe: RanPAC,
 }

@@ -35,7 +35,7 @@ class LeftOut(NamedTuple):
     reason: str
 
 
-class _Looked(NamedTuple):
+class Looked(NamedTuple):
     """What came of looking at a file: its stamp where it is an image, or else why not."""
 
     stamp: str
@@ -54,10 +54,26 @@ def screen(files: Files, members: Sequence[Member], all_images: bool = False) ->
     Raises:
         UserError: files cannot be read, or are no images though their names say so: all of them at once.
     """
+    pairs = look(files, members, all_images)
+    refuse(files, pairs)
+    images = [member._replace(stamp=of.stamp) for member, of in pairs if of.stamp]
+    return images, [LeftOut(member.path, of.reason) for member, of in pairs if not of.stamp]
+
+
+def look(files: Files, members: Sequence[Member], all_images: bool = False) -> list[tuple[Member, Looked]]:
+    """Looks at each file; `all_images` is as for `screen`."""
     parts = [members[start : start + _AT_ONCE] for start in range(0, len(members), _AT_ONCE)]
     looked = chain.from_iterable(pool().map(lambda part: [_look(files, of.path, all_images) for of in part], parts))
-    pairs = list(zip(members, looked, strict=True))
-    damaged = [(files.path / member.path, of.reason) for member, of in pairs if of.damaged]
+    return list(zip(members, looked, strict=True))
+
+
+def refuse(files: Files, looked: Sequence[tuple[Member, Looked]]) -> None:
+    """Refuses damaged files, all of them at once.
+
+    Raises:
+        UserError: there are some.
+    """
+    damaged = [(files.path / member.path, of.reason) for member, of in looked if of.damaged]
     if len(damaged) == 1:
         path, reason = damaged[0]
         raise UserError(f"{path} is no readable image ({reason}): replace or convert it, or leave it out of a new run.")
@@ -66,8 +82,6 @@ def screen(files: Files, members: Sequence[Member], all_images: bool = False) ->
             f"{len(damaged)} files are no readable images, {some(f'{path} ({why})' for path, why in damaged)}: "
             "replace or convert them, or leave them out of a new run."
         )
-    images = [member._replace(stamp=of.stamp) for member, of in pairs if of.stamp]
-    return images, [LeftOut(member.path, of.reason) for member, of in pairs if not of.stamp]
 
 
 def some(names: Iterable[str]) -> str:
@@ -77,12 +91,12 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _look(files: Files, path: str, must_be_image: bool) -> _Looked:
+def _look(files: Files, path: str, must_be_image: bool) -> Looked:
     suffix = PurePosixPath(path).suffix.lower()
     try:
         content = files.read(path)
     except Exception as error:  # a damaged zip raises whatever its kind of compression does
-        return _Looked("", reason_of(error), damaged=True)
+        return Looked("", reason_of(error), damaged=True)
     try:
         open_image(content).close()
     except Exception as error:  # as Pillow does of damaged images
@@ -92,5 +106,5 @@ def _look(files: Files, path: str, must_be_image: bool) -> _Looked:
             reason = reason_of(error)
         else:
             reason = "it is no image"
-        return _Looked("", reason, must_be_image or suffix in SUFFIXES)
-    return _Looked(hashlib.blake2b(content, digest_size=16).hexdigest(), "", damaged=False)
+        return Looked("", reason, must_be_image or suffix in SUFFIXES)
+    return Looked(hashlib.blake2b(content, digest_size=16).hexdigest(), "", damaged=False)

@@ -2,24 +2,28 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from negreplay.data.data import View
 from negreplay.errors import UserError
 from negreplay.learners.learner import Learner, Parts
+from negreplay.nets.classifier import Classifier
+from negreplay.nets.heads import PlainHead
+from negreplay.nets.projections import RandomMap
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
-from negreplay.recipe import ClosedFormRecipe, Front
+from negreplay.recipe import ClosedFormRecipe, Front, Mode, Outputs
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.statistics import LARGEST, signed_roots
 from negreplay.streams.stream import Experience
 
 Spec = TypeVar("Spec", bound=ClosedFormRecipe)
+Own = TypeVar("Own", bound="ClosedForm[Any]")
 Scorer = Callable[[Float[Tensor, "n f"]], Float[Tensor, "n classes"]]
 """From features to the scores of classes."""
 
@@ -43,6 +47,7 @@ class ClosedForm(Learner[Spec]):
             raise UserError(
                 "learner.mirrored has no effect: classifier.replay_layer gives no maps to mirror; set it to false."
             )
+        self.parts = parts
         self.register_buffer("temperature", torch.ones(()))
         self._scorer: Scorer | None = None
         self.register_load_state_dict_post_hook(_forget)
@@ -62,6 +67,18 @@ class ClosedForm(Learner[Spec]):
         """Counts features in, which are lifted already."""
 
     @abstractmethod
+    def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
+        """Counts in what a learner of the same kind and with the same random maps has counted.
+
+        Sums that all classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that
+        remain, so that it stays as it is where a class is left out.
+
+        Args:
+            other: its patterns have not come here.
+            to: the class here of each of its classes, or -1 for one that is left out.
+        """
+
+    @abstractmethod
     def solve(self) -> Scorer:
         """From what has been counted, scores for lifted features: their softmax is a posterior, if the model is right.
 
@@ -74,6 +91,24 @@ class ClosedForm(Learner[Spec]):
 
     def look(self, experience: Experience) -> None:
         """Chooses what depends on an experience, before it is counted; nothing, unless a learner says so."""
+
+    def with_classes(self: Own, to: Int[Tensor, " classes"], classes: int) -> Own:
+        """This learner with other classes, over the same network.
+
+        Args:
+            to: what becomes of each class: its new number, or -1 if it is forgotten. Several may become one.
+            classes: how many there will be.
+        """
+        network, seen = self.classifier, self.classifier.head.seen
+        head = PlainHead(self.inputs, classes, Mode.POSITIVE, Outputs.SEEN).to(self.device.name)
+        head.seen[to[seen & (to >= 0)]] = True
+        classifier = Classifier(network.front, network.back, head, bool(network.blocked))
+        other = type(self)(self.spec, self.parts._replace(classifier=classifier))
+        for own, others in zip(_maps(self), _maps(other), strict=True):
+            others.seed.copy_(own.seed)
+        other.merge(self, to)
+        other.temperature.copy_(self.temperature)
+        return other
 
     def learn(self, experience: Experience) -> Iterator[Step]:
         memory = self.begin(experience)
@@ -129,6 +164,10 @@ class ClosedForm(Learner[Spec]):
                 features = torch.cat([features, self.features(x.flip(-1), data.encoded)])
                 labels = labels.repeat(2)
             yield features, labels, Step("classifier", done, len(data), 0.0)
+
+
+def _maps(learner: nn.Module) -> list[RandomMap]:
+    return [module for module in learner.modules() if isinstance(module, RandomMap)]
 
 
 def _forget(learner: ClosedForm[ClosedFormRecipe], *_: object) -> None:

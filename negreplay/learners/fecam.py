@@ -3,7 +3,6 @@
 References:
     Goswami et al., FeCAM: Exploiting the Heterogeneity of Class Distributions in Exemplar-Free Continual Learning,
     2023.
-    Friedman, Regularized Discriminant Analysis, 1989.
 """
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from negreplay.learners.closed_form import ClosedForm, Scorer
 from negreplay.learners.learner import Parts
 from negreplay.recipe import FeCAMRecipe
-from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle
+from negreplay.statistics import ClassMeans, Deviations, Triangle
 
 
 class FeCAM(ClosedForm[FeCAMRecipe]):
@@ -21,51 +20,35 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
 
     The covariance is shrunk (Equation 7) and divided by the standard deviations, which makes a matrix of correlations
     of it (Equation 8), so that distances to different classes can be compared.
-
-    Departure:
-        With `shared` that share of a covariance is the mean covariance of all classes (Friedman). With `rank` only so
-        many directions of a class's covariance are kept, and its diagonal.
     """
 
     def __init__(self, spec: FeCAMRecipe, parts: Parts) -> None:
         super().__init__(spec, parts)
-        size, rank = self.inputs, spec.rank
-        self.means = ClassMeans(self.classes, size)
-        self.common = Triangle(size) if spec.shared else None
-        whole = nn.ModuleList(Triangle(size) for _ in range(self.classes if rank is None else 0))
-        self.own = whole if rank is None else Sketches(self.classes, size, rank, parts.rng)
+        self.means = ClassMeans(self.classes, self.inputs)
+        self.scatters = nn.ModuleList(Triangle(self.inputs) for _ in range(self.classes))
         self.to(self.device.name)
 
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
-        deviations = self.means.add(features, labels)
-        if self.common is not None:
-            self.common.add(deviations.rows)
-        if isinstance(self.own, Sketches):
-            self.own.add(deviations)
-        else:
-            self._add_whole(deviations)
+        self._add(self.means.add(features, labels))
 
-    def _add_whole(self, deviations: Deviations) -> None:
-        for c, triangle in enumerate(self.own.children()):
-            of_class = deviations.labels == c
-            if of_class.any():
-                assert isinstance(triangle, Triangle)
-                triangle.add(deviations.rows[of_class])
+    def merge(self, other: "FeCAM", to: Int[Tensor, " others"]) -> None:
+        for old, new in enumerate(to.tolist()):
+            if new >= 0:
+                self._scatter(new).merge(other._scatter(old))
+        self._add(self.means.merge(other.means, to))
+
+    def _add(self, deviations: Deviations) -> None:
+        for c in deviations.labels.unique().tolist():
+            self._scatter(c).add(deviations.rows[deviations.labels == c])
+
+    def _scatter(self, c: int) -> Triangle:
+        scatter = self.scatters[c]
+        assert isinstance(scatter, Triangle)
+        return scatter
 
     def covariance(self, c: int) -> Float[Tensor, "f f"]:
         """The covariance of a class before it is shrunk, in double precision."""
-        if isinstance(self.own, Sketches):
-            factors = self.own.factors(c)
-            scatter = factors @ factors.T
-            scatter.diagonal().add_((self.own.squares[c] - scatter.diagonal()).clamp(min=0))
-        else:
-            scatter = self.own.get_submodule(str(c))
-            assert isinstance(scatter, Triangle)
-            scatter = scatter.whole()
-        covariance = (1 - self.spec.shared) * scatter / self.means.counts[c]
-        if self.common is not None:
-            covariance += self.spec.shared * self.common.whole() / self.means.counts.sum()
-        return covariance
+        return self._scatter(c).whole() / self.means.counts[c]
 
     def correlations(self, c: int) -> Float[Tensor, "f f"]:
         """The shrunk covariance of a class, divided by its standard deviations."""

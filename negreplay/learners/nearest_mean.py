@@ -24,6 +24,9 @@ class NearestMean(ClosedForm[NearestMeanRecipe]):
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self.means.add(features, labels)
 
+    def merge(self, other: "NearestMean", to: Int[Tensor, " others"]) -> None:
+        self.means.merge(other.means, to)
+
     def solve(self) -> Scorer:
         # torch computes distances from squares, in which small differences of features far from zero are lost.
         centre = self.means.mean

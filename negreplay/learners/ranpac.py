@@ -4,8 +4,10 @@ References:
     McDonnell et al., RanPAC: Random Projections and Pre-trained Models for Continual Learning, 2023.
 """
 
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,6 +38,10 @@ class RanPAC(Regression[RanPACRecipe]):
         super().__init__(spec, parts, spec.units)
         self.map = RandomMap(self.inputs, spec.units, parts.rng, spec.orthogonal).to(self.device.name)
         self.register_buffer("chosen", torch.zeros((), dtype=torch.float64))
+
+    def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
+        super().merge(other, to)
+        self.chosen.copy_(other.chosen)
 
     def penalty(self) -> float:
         return super().penalty() if self.spec.ridge else float(self.chosen)

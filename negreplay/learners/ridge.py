@@ -54,6 +54,10 @@ class Regression(ClosedForm[Spec]):
         self.gram.add(features.double() if self.gram.size <= DIRECT else features)
         self.sums.index_add_(0, labels, features)
 
+    def merge(self, other: "Regression[Spec]", to: Int[Tensor, " others"]) -> None:
+        self.gram.merge(other.gram)
+        self.sums.index_add_(0, to[to >= 0], other.sums[to >= 0])
+
     def penalty(self) -> float:
         """What is added to the diagonal of the Gram matrix."""
         return (self.spec.ridge or 0.0) * float(self.gram.diagonal().mean().clamp(min=1e-12))

@@ -127,18 +127,15 @@ class Head(nn.Module, ABC):
         return F.cross_entropy(competing, labels, reduction="none")
 
 
-class ConsolidatedHead(Head):
-    """The CWR* head: zero at the start, no bias, softmax over all classes (Algorithm 1, Section 3.3)."""
+class UnbiasedHead(Head):
+    """A linear layer without bias, zero at the start; beside the rows in training it has those that are kept."""
 
     kept: Tensor
-    past: Tensor
 
-    def __init__(self, features: int, classes: int, mode: Mode, mean: Mean = Mean.PER_CLASS) -> None:
+    def __init__(self, features: int, classes: int) -> None:
         super().__init__()
-        self.mode, self.mean = mode, mean
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.register_buffer("kept", torch.zeros(classes, features))
-        self.register_buffer("past", torch.zeros(classes, dtype=torch.long))
         self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
 
     @property
@@ -147,6 +144,17 @@ class ConsolidatedHead(Head):
 
     def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
         return F.linear(features, self.weight)
+
+
+class ConsolidatedHead(UnbiasedHead):
+    """The CWR* head: softmax over all classes (Algorithm 1, Section 3.3)."""
+
+    past: Tensor
+
+    def __init__(self, features: int, classes: int, mode: Mode, mean: Mean = Mean.PER_CLASS) -> None:
+        super().__init__(features, classes)
+        self.mode, self.mean = mode, mean
+        self.register_buffer("past", torch.zeros(classes, dtype=torch.long))
 
     def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Loads the kept rows of current and replayed classes and sets all others to zero (line 14 of Algorithm 2)."""
@@ -167,7 +175,7 @@ class ConsolidatedHead(Head):
         self.seen |= counts > 0
 
 
-class CopiedHead(Head):
+class CopiedHead(UnbiasedHead):
     """The head of CWR and CWR+: rows begin anew in each experience, and the current ones are copied.
 
     CWR begins with random rows. CWR+ begins with rows of zeros, and subtracts the common mean of all current rows from
@@ -178,23 +186,12 @@ class CopiedHead(Head):
         Maltoni & Lomonaco, Continuous Learning in Single-Incremental-Task Scenarios, 2019 (CWR+).
     """
 
-    kept: Tensor
     current: Tensor
 
     def __init__(self, features: int, classes: int, plus: bool, rng: torch.Generator) -> None:
-        super().__init__()
+        super().__init__(features, classes)
         self.plus, self.rng = plus, rng
-        self.weight = nn.Parameter(torch.zeros(classes, features))
-        self.register_buffer("kept", torch.zeros(classes, features))
         self.register_buffer("current", torch.zeros(classes, dtype=torch.bool))
-        self.register_buffer("seen", torch.zeros(classes, dtype=torch.bool))
-
-    @property
-    def rows(self) -> Float[Tensor, "classes features"]:
-        return self.weight
-
-    def forward(self, features: Float[Tensor, "n features"]) -> Float[Tensor, "n classes"]:
-        return F.linear(features, self.weight)
 
     def _begin(self, counts: Int[Tensor, " classes"], replayed: Int[Tensor, " classes"]) -> None:
         """Begins all rows anew: old classes compete in the softmax too, but their rows start from nothing."""

@@ -119,6 +119,9 @@ from negreplay.recipe.systems import (
     RanPACRecipe as RanPACRecipe,
 )
 from negreplay.recipe.systems import (
+    RDARecipe as RDARecipe,
+)
+from negreplay.recipe.systems import (
     RidgeRecipe as RidgeRecipe,
 )
 from negreplay.recipe.systems import (

@@ -75,6 +75,11 @@ class Triangle(nn.Module):
         for start, end, rows in self.rows():
             rows += x[:, start:end].T @ x[:, :end]
 
+    @torch.no_grad()
+    def merge(self, other: "Triangle", share: float = 1.0) -> None:
+        """Adds another sum, or a share of it."""
+        self.blocks += share * other.blocks
+
     def whole(self, dtype: torch.dtype = torch.float64) -> Float[Tensor, "size size"]:
         """The matrix with both its triangles."""
         matrix = torch.empty(self.size, self.size, dtype=dtype, device=self.device)
@@ -132,6 +137,11 @@ class ClassMeans(nn.Module):
         shares = self.counts.double() / self.counts.sum().clamp(min=1)
         return self.centre + shares @ self.offsets.double()
 
+    def share(self, classes: Int[Tensor, " classes"]) -> float:
+        """The share of all patterns that are of the classes for which this is no negative number."""
+        taken = self.counts[classes.to(self.counts.device) >= 0].sum()
+        return float(taken.double() / self.counts.sum().clamp(min=1))
+
     @torch.no_grad()
     def add(self, x: Float[Tensor, "n size"], labels: Int[Tensor, " n"]) -> Deviations:
         """Counts patterns in.
@@ -146,22 +156,33 @@ class ClassMeans(nn.Module):
         x = x.double()
         if not self.counts.any():
             self.centre.copy_(x.mean(dim=0))
-        counts = torch.bincount(labels, minlength=len(self.counts))
-        means = torch.zeros_like(self.offsets, dtype=torch.float64).index_add_(0, labels, x)
-        means /= counts.clamp(min=1).unsqueeze(1)
-        between = self._move(counts, means)
-        return Deviations(torch.cat([x - means[labels], between.rows]), torch.cat([labels, between.labels]))
+        return self._count(x, torch.ones_like(labels), labels)
 
     @torch.no_grad()
-    def merge(self, other: "ClassMeans") -> Deviations:
+    def merge(self, other: "ClassMeans", to: Int[Tensor, " others"] | None = None) -> Deviations:
         """Counts in what others have counted, of patterns that have not come here.
 
+        Args:
+            other: the others' counts and means.
+            to: the class here of each of their classes, or -1 for one that is left out; None if they are the same.
+
         Returns:
-            What this adds to the scatter of the classes, beside the sum of the two scatters.
+            What this adds to the scatter of the classes, beside the scatters of the others' classes.
         """
         if not self.counts.any():
             self.centre.copy_(other.centre)
-        return self._move(other.counts, other.means)
+        to = torch.arange(len(other.counts)) if to is None else to
+        taken = (to.to(other.counts.device) >= 0) & (other.counts > 0)
+        return self._count(other.means[taken], other.counts[taken], to.to(taken.device)[taken])
+
+    def _count(self, x: Float[Tensor, "n size"], weights: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> Deviations:
+        """Counts patterns in, each as often as its weight says."""
+        counts = torch.zeros_like(self.counts).index_add_(0, labels, weights)
+        means = torch.zeros_like(self.offsets, dtype=torch.float64)
+        means.index_add_(0, labels, x * weights.unsqueeze(1)).div_(counts.clamp(min=1).unsqueeze(1))
+        within = (x - means[labels]) * weights.double().sqrt().unsqueeze(1)
+        between = self._move(counts, means)
+        return Deviations(torch.cat([within, between.rows]), torch.cat([labels, between.labels]))
 
     def _move(self, counts: Int[Tensor, " classes"], means: Float[Tensor, "classes size"]) -> Deviations:
         before, both = self.counts.double(), (self.counts + counts).clamp(min=1).double()
@@ -209,16 +230,18 @@ class Sketches(nn.Module):
             self.squares[c] += rows.square().sum(dim=0)
 
     @torch.no_grad()
-    def merge(self, other: "Sketches") -> None:
-        """Adds the scatters of others, which have the same matrix W.
+    def merge(self, other: "Sketches", to: Int[Tensor, " others"] | None = None) -> None:
+        """Adds the scatters of others, which have the same matrix W; `to` is as for `ClassMeans.merge`.
 
         Raises:
             ValueError: they have another one.
         """
         if not torch.equal(self.map.seed, other.map.seed):
             raise ValueError("sketches of two random matrices do not add up: draw them with one seed")
-        self.sketches += other.sketches
-        self.squares += other.squares
+        to = torch.arange(len(other.sketches)) if to is None else to
+        taken = to >= 0
+        self.sketches.index_add_(0, to[taken], other.sketches[taken])
+        self.squares.index_add_(0, to[taken], other.squares[taken])
 
     def factors(self, c: int) -> Float[Tensor, "size rank"]:
         """Columns L, as many as `rank`, such that L L^T approximates the scatter of a class, in double precision."""

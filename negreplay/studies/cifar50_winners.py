@@ -21,7 +21,7 @@ CLOSED = {
     "ranpac-4000": r.RanPACRecipe(4000, roots=True),
     "ranpac-10000": r.RanPACRecipe(10_000, roots=True),
     "fecam": r.FeCAMRecipe(),
-    "fecam-32": r.FeCAMRecipe(variance=0.3, shared=0.8, rank=32),
+    "rda": r.RDARecipe(),
 }
 """Learners that keep no pattern and see each image once, from few kept bytes to many."""
 
@@ -93,7 +93,7 @@ CIFAR50_WINNERS_LAYERS = r.Study(
     "cifar50-winners with the layers above conv5_4/dw: adapted to the first classes, or learned on with replay.",
     (
         LAYERS,
-        *map(adapted, ("slda", "ranpac-4000", "ranpac-10000", "fecam-32")),
+        *map(adapted, ("slda", "ranpac-4000", "ranpac-10000", "rda")),
         DEEP_PR_OD,
         *from_statistics(DEEP_PR_OD, DEEP_NR_OD, 250, r.Covariance.SEPARABLE)[:1],
         DEEP_NR_GD,

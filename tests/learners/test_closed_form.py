@@ -14,6 +14,7 @@ from negreplay.data.digits import load_digits
 from negreplay.errors import UserError
 from negreplay.learners import closed_form, ridge
 from negreplay.learners.closed_form import ClosedForm, best_temperature
+from negreplay.learners.fecam import FeCAM
 from negreplay.learners.ranpac import PENALTIES, RanPAC
 from negreplay.learners.ridge import solve
 from negreplay.recipe import (
@@ -23,6 +24,7 @@ from negreplay.recipe import (
     NearestMeanRecipe,
     PhaseRecipe,
     RanPACRecipe,
+    RDARecipe,
     RidgeRecipe,
     SLDARecipe,
 )
@@ -34,7 +36,7 @@ SPECS: dict[str, LearnerRecipe] = {
     "slda": SLDARecipe(),
     "klda": KLDARecipe(units=300),
     "fecam": FeCAMRecipe(),
-    "fecam, sketched": FeCAMRecipe(shared=0.8, rank=8),
+    "rda": RDARecipe(rank=8),
     "ridge": RidgeRecipe(),
     "ranpac": RanPACRecipe(units=500),
 }
@@ -249,14 +251,17 @@ def test_fecam_by_hand():
     assert scores[:, 1].tolist() == pytest.approx([-9 / (1 + 5 / 6), -9 / (1 - 5 / 6)], rel=1e-5)
 
 
-def test_sketches_of_all_directions_are_whole_covariances():
+def test_fecam_scores_by_distances_in_double_precision():
     train, test = load_digits()
-    scores = []
-    for spec in (FeCAMRecipe(shared=0.3), FeCAMRecipe(shared=0.3, rank=64)):
-        learner = built(spec, train)
-        learn(learner, *Stream(train, test, torch.arange(len(train.labels)).split(500)))
-        scores.append(learner.predict(test.x))
-    assert torch.allclose(*scores, rtol=0.02, atol=0.02 * float(scores[0].std()))
+    learner = built(FeCAMRecipe(), train)
+    assert isinstance(learner, FeCAM)
+    learn(learner, *Stream(train, test, (train.labels != 4).nonzero().flatten().split(500)))
+    scores, x = learner.predict(test.x).double(), test.x.flatten(1).sqrt().double()
+    for c in (0, 3, 5, 9):
+        deviations = x - train.x.flatten(1).sqrt().double()[train.labels == c].mean(dim=0)
+        solved = torch.linalg.solve(learner.correlations(c), deviations.T).T
+        assert torch.allclose(scores[:, c], -(deviations * solved).sum(dim=1) / 2, rtol=1e-5)
+    assert (scores[:, 4] == -torch.inf).all()
 
 
 def test_all_classes_seen_are_scored():

@@ -48,7 +48,14 @@ ARMS = (
     replace(BASE, name="statistics", replay=r.ReplayRecipe(r.Source.STATISTICS, memory=9, rank=3)),
     *(
         replace(BASE, name=learner.kind, first=None, following=None, optimizer=r.OptimizerRecipe(), learner=learner)
-        for learner in (r.SLDARecipe(), r.KLDARecipe(), r.FeCAMRecipe(rank=3), r.RidgeRecipe(), r.RanPACRecipe())
+        for learner in (
+            r.SLDARecipe(),
+            r.KLDARecipe(),
+            r.FeCAMRecipe(),
+            r.RDARecipe(),
+            r.RidgeRecipe(),
+            r.RanPACRecipe(),
+        )
     ),
 )
 STUDY = study(recipes=ARMS, hours=1.0)

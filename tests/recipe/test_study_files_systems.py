@@ -68,7 +68,8 @@ SYSTEMS: dict[str, r.Recipe] = {
     "nearest mean": untrained(r.NearestMeanRecipe()),
     "slda": untrained(r.SLDARecipe(0.5, roots=True)),
     "klda": untrained(r.KLDARecipe(3, 0.5, 0.25)),
-    "fecam": untrained(r.FeCAMRecipe(2.0, 3.0, 0.5, 4, roots=False)),
+    "fecam": untrained(r.FeCAMRecipe(2.0, 3.0, roots=False)),
+    "rda": untrained(r.RDARecipe(0.25, 4, 0.5, roots=False)),
     "ridge": untrained(r.RidgeRecipe(0.5, mirrored=True)),
     "ranpac": untrained(r.RanPACRecipe(3, None, True)),
 }
@@ -153,7 +154,7 @@ def test_of_a_system_only_its_kind_and_what_has_no_usual_value_need_be_given(rec
             (
                 {"kind": kind},
                 f"recipes.0.learner.kind: it is {kind!r}: give one of 'latent-replay', 'lwf', 'lwm', 'icarl', 'eeil', "
-                "'lucir', 'il2m', 'bic', 'dgr', 'nearest-mean', 'slda', 'klda', 'fecam', 'ridge', 'ranpac'.",
+                "'lucir', 'il2m', 'bic', 'dgr', 'nearest-mean', 'slda', 'klda', 'fecam', 'rda', 'ridge', 'ranpac'.",
             )
             for kind in ("LwF", 5, None)
         ),

@@ -12,6 +12,7 @@ from negreplay.recipe.systems.statistics import (
     KLDARecipe,
     NearestMeanRecipe,
     RanPACRecipe,
+    RDARecipe,
     RidgeRecipe,
     SLDARecipe,
 )
@@ -30,6 +31,7 @@ LearnerRecipe = (
     | SLDARecipe
     | KLDARecipe
     | FeCAMRecipe
+    | RDARecipe
     | RidgeRecipe
     | RanPACRecipe
 )

@@ -76,24 +76,42 @@ class FeCAMRecipe(ClosedFormRecipe):
 
     `variance` and `covariance` are the paper's gamma_1 and gamma_2: so many times the mean variance are added to the
     diagonal, and so many times the mean covariance beside it. With `roots` features are Tukey's, their square roots.
-
-    The share `shared` of a covariance is the mean one of all classes (regularised discriminant analysis). With `rank`
-    only so many directions of the covariance of a class are kept, and its diagonal.
     """
 
     explains: ClassVar[str] = "The mean and the covariance of each class's features are kept, and decide."
     variance: float = 1.0
     covariance: float = 1.0
-    shared: float = 0.0
-    rank: int | None = None
     roots: bool = field(default=True, kw_only=True)
     kind: Literal["fecam"] = "fecam"
 
     def __post_init__(self) -> None:
         above_zero(self, "learner", "variance")
         in_range(self, "learner", 0, LARGEST, "covariance")
+
+
+@dataclass(frozen=True)
+class RDARecipe(ClosedFormRecipe):
+    """Regularised discriminant analysis: each class has a covariance that is partly its own, of low rank.
+
+    The share `shared` of it is the mean covariance of all classes. The rest is the class's own one in `rank`
+    directions. `variance` times the mean variance is added to the diagonal. With `roots` square roots of features are
+    taken.
+    """
+
+    explains: ClassVar[str] = (
+        "Means of classes, how features vary around all of them and in which directions around each, are kept, and "
+        "decide."
+    )
+    shared: float = 0.5
+    rank: int = 32
+    variance: float = 0.1
+    roots: bool = field(default=True, kw_only=True)
+    kind: Literal["rda"] = "rda"
+
+    def __post_init__(self) -> None:
         in_range(self, "learner", 0, 1, "shared")
         in_range(self, "learner", 1, MOST_UNITS, "rank")
+        above_zero(self, "learner", "variance")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,34 @@
+"""Cells of a study in a folder, and what has come out of one."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import load_file
+from tiny import MACHINE
+from torch import Tensor
+
+from negreplay.cell import learn_cell
+from negreplay.checkpoint import read_rows_of
+from negreplay.devices import Device
+from negreplay.prepare import Cell, Places
+from negreplay.recipe import Study
+
+
+def cells(
+    study: Study, folder: Path, name: str, store: bool, seeds: Sequence[int] = (0,), precision: str = "float32"
+) -> list[Cell]:
+    places = Places(folder, folder, folder / "latents" if store else None, Device("cpu", precision))
+    files = folder / name
+    return [Cell(r, seed, files / f"{r.name}-{seed}.safetensors", places) for r in study.recipes for seed in seeds]
+
+
+def learned(cell: Cell) -> list[dict[str, object]]:
+    """Every number that comes out, but those of the machine."""
+    list(learn_cell(cell))
+    rows = [asdict(row) for row in read_rows_of(cell.checkpoint)]
+    return [{name: value for name, value in row.items() if name not in MACHINE} for row in rows]
+
+
+def state(cell: Cell) -> dict[str, Tensor]:
+    return load_file(cell.checkpoint)

@@ -1,0 +1,111 @@
+"""Classes of closed-form learners can be added, forgotten and merged."""
+
+import pytest
+import torch
+from arms import learn
+from systems import PIXELS, untrained
+from torch import Tensor
+
+from negreplay.builders.learners import build_learner
+from negreplay.data.digits import load_digits
+from negreplay.learners.closed_form import ClosedForm
+from negreplay.recipe import (
+    FeCAMRecipe,
+    KLDARecipe,
+    LearnerRecipe,
+    NearestMeanRecipe,
+    RanPACRecipe,
+    RDARecipe,
+    RidgeRecipe,
+    SLDARecipe,
+)
+from negreplay.streams.stream import experience
+
+SPECS: dict[str, LearnerRecipe] = {
+    "nearest mean": NearestMeanRecipe(),
+    "slda": SLDARecipe(),
+    "klda": KLDARecipe(units=200),
+    "fecam": FeCAMRecipe(),
+    "rda": RDARecipe(rank=8),
+    "ridge": RidgeRecipe(),
+    "ranpac": RanPACRecipe(units=300),
+}
+EVERY = pytest.mark.parametrize("name", SPECS)
+TRAIN, TEST = load_digits()
+
+
+def built(name: str, classes: int) -> ClosedForm:
+    learner = build_learner(untrained(SPECS[name], PIXELS), TRAIN.x[0], classes)
+    assert isinstance(learner, ClosedForm)
+    return learner
+
+
+def taught(learner: ClosedForm, *digits: int, as_class: dict[int, int] | None = None) -> ClosedForm:
+    """A learner that has seen some digits, under their own numbers or other ones."""
+    rows = torch.isin(TRAIN.labels, torch.tensor(digits))
+    labels = torch.tensor([(as_class or {}).get(int(c), int(c)) for c in TRAIN.labels[rows]])
+    learn(learner, experience(TRAIN.x[rows], labels, learner.classes))
+    return learner
+
+
+def assert_alike(one: Tensor, other: Tensor) -> None:
+    seen = one.isfinite()
+    assert torch.equal(seen, other.isfinite())
+    assert torch.allclose(one[seen], other[seen], rtol=1e-4, atol=2e-3 * float(one[seen].std()))
+
+
+@EVERY
+def test_classes_that_come_later_end_as_if_they_had_been_there(name: str):
+    grown = taught(built(name, 3), 0, 1, 2).with_classes(torch.arange(3), 6)
+    assert not grown.predict(TEST.x)[:, 3:].isfinite().any()
+    for digits in ((3, 4), (5, 1)):
+        taught(grown, *digits)
+    whole = taught(built(name, 6), 0, 1, 2)
+    for digits in ((3, 4), (5, 1)):
+        taught(whole, *digits)
+    assert_alike(grown.predict(TEST.x), whole.predict(TEST.x))
+
+
+@EVERY
+def test_classes_can_change_their_places(name: str):
+    learner = taught(built(name, 4), 0, 1, 3)
+    moved = learner.with_classes(torch.tensor([2, 0, 1, 4]), 5)
+    assert_alike(learner.predict(TEST.x)[:, [1, 3, 0]], moved.predict(TEST.x)[:, [0, 4, 2]])
+
+
+@EVERY
+def test_a_forgotten_class_is_predicted_no_more_and_the_others_as_before(name: str):
+    learner = taught(built(name, 4), 0, 1, 2, 3)
+    left = learner.with_classes(torch.tensor([0, -1, 1, 2]), 3)
+    before = learner.predict(TEST.x)[:, [0, 2, 3]]
+    rows = torch.isin(TEST.labels, torch.tensor([0, 2, 3]))
+    agree = before.argmax(dim=1) == left.predict(TEST.x).argmax(dim=1)
+    assert agree[rows].float().mean() > 0.99
+    again = taught(left.with_classes(torch.tensor([0, 2, 3]), 4), 1)
+    # Sums that all classes share have counted the digit twice by now, so some images near a border change sides.
+    agree = again.predict(TEST.x).argmax(dim=1) == learner.predict(TEST.x).argmax(dim=1)
+    assert agree[torch.isin(TEST.labels, torch.arange(4))].float().mean() > 0.97
+
+
+@pytest.mark.parametrize("name", ["nearest mean", "fecam"])
+def test_where_all_sums_are_of_one_class_nothing_of_it_stays(name: str):
+    left = taught(built(name, 4), 0, 1, 2).with_classes(torch.tensor([0, -1, 2, 3]), 4)
+    never = taught(built(name, 4), 0, 2)
+    assert_alike(left.predict(TEST.x), never.predict(TEST.x))
+
+
+@EVERY
+def test_classes_that_are_merged_end_as_if_they_had_come_as_one(name: str):
+    merged = taught(built(name, 4), 0, 1, 2, 3).with_classes(torch.tensor([0, 1, 1, 2]), 3)
+    as_one = taught(built(name, 3), 0, 1, 2, 3, as_class={2: 1, 3: 2})
+    assert_alike(merged.predict(TEST.x), as_one.predict(TEST.x))
+
+
+@EVERY
+def test_two_learners_of_one_seed_can_be_merged(name: str):
+    one, other = taught(built(name, 5), 0, 1, 2), taught(built(name, 5), 2, 3, 4)
+    one.merge(other, torch.arange(5))
+    one.classifier.head.seen |= other.classifier.head.seen
+    both = taught(taught(built(name, 5), 0, 1, 2), 2, 3, 4)
+    fresh = one.with_classes(torch.arange(5), 5)
+    assert_alike(fresh.predict(TEST.x), both.predict(TEST.x))
