@@ -50,7 +50,7 @@ class Counted:
         diagonals, separable = self.sums
         pairs = (
             (diagonals.squares, squares),
-            (separable.squares, squares),
+            (separable.diagonals.squares, squares),
             (separable.channels.whole(), channels),
             (separable.places.whole(), places),
         )

@@ -69,7 +69,8 @@ def spread_of(
     """The spread of these classes, of which so many patterns were counted."""
     if isinstance(covariance, Sketches):
         return _low_rank(covariance, classes, counts)
-    noise = (covariance.squares[classes] / counts.unsqueeze(1)).sqrt().float()
+    diagonals = covariance.diagonals if isinstance(covariance, Separable) else covariance
+    noise = (diagonals.squares[classes] / counts.unsqueeze(1)).sqrt().float()
     if isinstance(covariance, Separable):
         channels, places = (correlation_root(scatter) for scatter in (covariance.channels, covariance.places))
         return Correlated(channels.float(), places.float(), noise)

@@ -42,7 +42,7 @@ class Diagonals(nn.Module):
         self.squares += other.squares
 
 
-class Separable(Diagonals):
+class Separable(nn.Module):
     """The diagonal of each class's scatter, and for all classes together how channels vary and how places do.
 
     A map X has a row for each channel and a column for each place. The sum of X X^T over the deviations of all classes
@@ -55,21 +55,24 @@ class Separable(Diagonals):
     """
 
     def __init__(self, classes: int, latent: tuple[int, ...]) -> None:
-        super().__init__(classes, math.prod(latent))
+        super().__init__()
+        self.diagonals = Diagonals(classes, math.prod(latent))
         self.channels, self.places = Triangle(latent[0]), Triangle(math.prod(latent[1:]))
 
     @torch.no_grad()
     def add(self, deviations: Deviations) -> None:
-        super().add(deviations)
+        """Adds to the scatters."""
+        self.diagonals.add(deviations)
         maps = deviations.rows.unflatten(1, (self.channels.size, self.places.size))
         self.channels.add(maps.transpose(1, 2).flatten(0, 1))
         self.places.add(maps.flatten(0, 1))
 
     @torch.no_grad()
     def merge(self, other: "Separable") -> None:
-        super().merge(other)
-        self.channels.blocks += other.channels.blocks
-        self.places.blocks += other.places.blocks
+        """Adds the scatters of others."""
+        self.diagonals.merge(other.diagonals)
+        self.channels.merge(other.channels)
+        self.places.merge(other.places)
 
 
 def correlation_root(scatter: Triangle) -> Float[Tensor, "size size"]:
