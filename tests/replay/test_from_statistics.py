@@ -1,9 +1,12 @@
 """Recall from statistics: the right classes, with the mean and the spread of the latents that were measured."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from sources import CLASSES, LATENT, absorb, experiences, seeded
 
+from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
 from negreplay.data.data import Tensors
 from negreplay.errors import UserError
 from negreplay.nets.classifier import Classifier
@@ -152,3 +155,14 @@ def test_vectors_have_no_separable_covariance():
     )
     with pytest.raises(UserError, match=f"^{sentence}$"):
         Statistics((7,), CLASSES, recipe, seeded())
+
+
+@pytest.mark.parametrize("covariance", list(Covariance))
+def test_a_checkpoint_gives_back_what_is_recalled(classifier: Classifier, tmp_path: Path, covariance: Covariance):
+    rank = 3 if covariance is Covariance.LOW_RANK else None
+    statistics, twin = (source(rank, covariance=covariance) for _ in range(2))
+    absorb(statistics, classifier, experiences(classifier)[0])
+    save_checkpoint(tmp_path / "checkpoint", statistics, seeded(), Position(1, 4), ())
+    load_checkpoint(tmp_path / "checkpoint", twin, seeded(), ())
+    rows = torch.arange(9)
+    assert torch.equal(recalled(twin).read(rows), recalled(statistics).read(rows))
