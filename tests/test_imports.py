@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "devices": frozenset({"patterns"}),
     "optimize": BOTTOM | {"patterns", "devices"},
     "nets": NETS,
-    "statistics": frozenset({"nets"}),
+    "statistics": frozenset({"nets", "statistics"}),
     "replay": REPLAY,
     "learners": LEARNERS,
     "checkpoint": RESULTS,

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from negreplay import statistics
 from negreplay.nets.projections import RandomMap
-from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle
+from negreplay.statistics import ClassMeans, Deviations, Sketches, Triangle, sums
 
 CLASSES, SIZE = 4, 30
 
@@ -130,7 +129,7 @@ def test_a_sketch_is_nearly_the_best_of_its_rank():
 
 @pytest.mark.parametrize("size", [1, 3, 4, 9])
 def test_a_triangle_is_cut_into_blocks(size: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(statistics, "BLOCK", 4)
+    monkeypatch.setattr(sums, "BLOCK", 4)
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(20, size, generator=rng, dtype=torch.float64)
     triangle, right = Triangle(size), torch.randn(size, 2, generator=rng, dtype=torch.float64)

@@ -198,8 +198,7 @@ def build_source(
             images = kept_images(read, example) if recipe.classifier.replay_layer == INPUT else None
             return Exemplars(example, classes, size, replay.per_class, replay.choice, images, rng)
         case Source.STATISTICS:
-            assert replay.rank is not None, "ReplayRecipe demands a rank for statistics"
-            return Statistics(latent, classes, replay.memory, replay.rank, rng)
+            return Statistics(latent, classes, replay, rng)
         case Source.RANDOM:
             return Random(latent, classes, replay.memory, rng)
         case Source.GENERATED:

@@ -11,6 +11,9 @@ from negreplay.recipe.learning import (
     Choice as Choice,
 )
 from negreplay.recipe.learning import (
+    Covariance as Covariance,
+)
+from negreplay.recipe.learning import (
     DegradedRecipe as DegradedRecipe,
 )
 from negreplay.recipe.learning import (

@@ -24,6 +24,19 @@ class Source(StrEnum):
     STATISTICS = "statistics"
 
 
+class Covariance(StrEnum):
+    """How the numbers of a latent vary together, in patterns from statistics.
+
+    `LOW_RANK` keeps the main directions of each class. `SEPARABLE` is for maps: the correlation of two numbers is that
+    of their channels times that of their places, and classes share both. With `DIAGONAL` each number varies by itself.
+    The variance of each number is kept for each class in all three.
+    """
+
+    LOW_RANK = "low-rank"
+    SEPARABLE = "separable"
+    DIAGONAL = "diagonal"
+
+
 class Mode(StrEnum):
     """What a replayed pattern may change in the rows of the head (Section 3.2)."""
 
@@ -145,8 +158,8 @@ class ReplayRecipe(Strict):
     end of Section 3.3).
 
     `choice` says which original patterns are kept. If they are chosen class by class, `per_class` patterns of each
-    class are kept, or a `memory` is divided among the classes seen. Patterns from statistics vary in `rank` directions.
-    `degraded` makes patterns worse, to study what becomes of replay.
+    class are kept, or a `memory` is divided among the classes seen. Patterns from statistics vary as their `covariance`
+    says, in `rank` directions if it is of low rank. `degraded` makes patterns worse, to study what becomes of replay.
     """
 
     source: Source = Source.NONE
@@ -158,14 +171,13 @@ class ReplayRecipe(Strict):
     per_class: int | None = None
     beside: bool = False
     weighting: Weighting = Weighting.PATTERNS
+    covariance: Covariance = Covariance.LOW_RANK
     rank: int | None = None
     degraded: DegradedRecipe | None = None
 
     def __post_init__(self) -> None:
         in_range(self, "replay", 1, MOST_AT_ONCE, "per_minibatch", "per_class", "rank")
-        if (self.rank is not None) != (self.source is Source.STATISTICS):
-            remedy = "say in how many directions patterns vary" if self.rank is None else "remove it"
-            raise ValueError(f"replay.rank belongs to replay.source statistics, and it is {self.rank}: {remedy}.")
+        self._check_covariance()
         if self.degraded is not None and (self.source is Source.NONE or self.choice is not Choice.REPLACED):
             raise ValueError("replay.degraded needs replayed patterns that are not chosen class by class: remove it.")
         if self.source is not Source.ORIGINAL and self.choice is not Choice.REPLACED:
@@ -178,6 +190,24 @@ class ReplayRecipe(Strict):
             self._check_memory()
         if self.beside and self.per_minibatch is None:
             raise ValueError("replay.beside is true: say how many with replay.per_minibatch.")
+
+    def _check_covariance(self) -> None:
+        """Checks that a covariance is named, and given a rank, only where it has an effect."""
+        if self.source is not Source.STATISTICS:
+            if self.covariance is not Covariance.LOW_RANK:
+                raise ValueError(
+                    f"replay.covariance has no effect: replay.source is {self.source}, not statistics; remove it."
+                )
+            if self.rank is not None:
+                raise ValueError(f"replay.rank belongs to replay.source statistics, and it is {self.rank}: remove it.")
+        elif self.covariance is Covariance.LOW_RANK:
+            if self.rank is None:
+                raise ValueError(
+                    "replay.rank belongs to replay.source statistics, and it is None: "
+                    "say in how many directions patterns vary."
+                )
+        elif self.rank is not None:
+            raise ValueError(f"replay.rank has no effect: replay.covariance is {self.covariance}; remove it.")
 
     def _check_nothing(self) -> None:
         """Checks that no number of patterns is given where nothing is replayed."""

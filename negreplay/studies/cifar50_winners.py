@@ -28,10 +28,13 @@ CLOSED = {
 """Learners that keep no pattern and see each image once."""
 
 
-def from_statistics(pr_od: r.Recipe, nr_od: r.Recipe, rank: int, memory: int) -> tuple[r.Recipe, r.Recipe]:
+def from_statistics(
+    pr_od: r.Recipe, nr_od: r.Recipe, memory: int, covariance: r.Covariance = r.Covariance.LOW_RANK
+) -> tuple[r.Recipe, r.Recipe]:
     """PR-SD and NR-SD: as the arms with original patterns, which come from statistics instead."""
     both = (pr_od, "pr-sd"), (nr_od, "nr-sd")
-    replay = r.ReplayRecipe(r.Source.STATISTICS, memory=memory, rank=rank)
+    rank = 32 if covariance is r.Covariance.LOW_RANK else None
+    replay = r.ReplayRecipe(r.Source.STATISTICS, memory=memory, covariance=covariance, rank=rank)
     pr_sd, nr_sd = (replace(arm, name=name, replay=replace(replay, mode=arm.replay.mode)) for arm, name in both)
     return pr_sd, nr_sd
 
@@ -43,7 +46,7 @@ CIFAR50_WINNERS = r.Study(
     (
         JOINT,
         *(untrained(name, learner) for name, learner in CLOSED.items()),
-        *from_statistics(PR_OD, NR_OD, 32, 1000),
+        *from_statistics(PR_OD, NR_OD, 1000),
         PR_OD,
         NR_GD,
         EEIL,
@@ -57,7 +60,7 @@ CIFAR50_WINNERS_NIC = r.Study(
     "cifar50-winners with one eighth of a class at a time: the arms whose result depends on the order, and SLDA.",
     (
         replace(untrained("slda", CLOSED["slda"]), stream=NIC_PR_OD.stream, evaluate_every=10),
-        *from_statistics(NIC_PR_OD, NIC_NR_OD, 32, 200),
+        *from_statistics(NIC_PR_OD, NIC_NR_OD, 200),
         NIC_PR_OD,
         NIC_NR_GD,
     ),
@@ -94,7 +97,7 @@ CIFAR50_WINNERS_LAYERS = r.Study(
         LAYERS,
         *map(adapted, ("slda", "ranpac-4000", "ranpac-10000", "rda-32")),
         DEEP_PR_OD,
-        *from_statistics(DEEP_PR_OD, DEEP_NR_OD, 32, 250)[:1],
+        *from_statistics(DEEP_PR_OD, DEEP_NR_OD, 250, r.Covariance.SEPARABLE)[:1],
         DEEP_NR_GD,
     ),
     seeds=(0,),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from negreplay.recipe import Choice, DegradedRecipe, ReplayRecipe, Source, Weighting
+from negreplay.recipe import Choice, Covariance, DegradedRecipe, ReplayRecipe, Source, Weighting
 
 ALL = Choice.ALL
 
@@ -31,6 +31,17 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (
         lambda: ReplayRecipe(Source.RANDOM, memory=5, rank=3),
         "replay.rank belongs to replay.source statistics, and it is 3: remove it.",
+    ),
+    *(
+        (
+            lambda covariance=covariance: ReplayRecipe(Source.STATISTICS, memory=5, covariance=covariance, rank=3),
+            f"replay.rank has no effect: replay.covariance is {covariance}; remove it.",
+        )
+        for covariance in (Covariance.SEPARABLE, Covariance.DIAGONAL)
+    ),
+    (
+        lambda: ReplayRecipe(Source.RANDOM, memory=5, covariance=Covariance.SEPARABLE),
+        "replay.covariance has no effect: replay.source is random, not statistics; remove it.",
     ),
     (lambda: ReplayRecipe(Source.STATISTICS, memory=5, rank=0), "replay.rank is 0: give 1 or more."),
     *(
@@ -89,6 +100,7 @@ RIGHT: list[Callable[[], Any]] = [
     lambda: herded(per_class=1),
     lambda: herded(memory=1, per_minibatch=1, beside=True, weighting=Weighting.EXPERIENCES),
     lambda: ReplayRecipe(Source.ORIGINAL, choice=ALL),
+    lambda: ReplayRecipe(Source.STATISTICS, memory=1, covariance=Covariance.SEPARABLE),
 ]
 
 

@@ -9,7 +9,7 @@ from negreplay.nets.classifier import Classifier
 from negreplay.nets.generator import Generator
 from negreplay.optimize import Step, blocked
 from negreplay.patterns import Memory, Patterns, drawn
-from negreplay.recipe import Choice, DegradedRecipe, GeneratorRecipe
+from negreplay.recipe import Choice, Covariance, DegradedRecipe, GeneratorRecipe, ReplayRecipe, Source
 from negreplay.replay.degraded import Degraded
 from negreplay.replay.exemplars import Exemplars
 from negreplay.replay.generated import Generated
@@ -23,7 +23,7 @@ CLASSES, LATENT, MEMORY = 6, (32, 4, 4), 9
 SPEC = GeneratorRecipe(width=8, latent_dim=3, minibatch=8, first_iterations=3, iterations=2)
 CPU = Device()
 
-NAMES = ("none", "original", "exemplars", "generated", "random", "statistics", "degraded")
+NAMES = ("none", "original", "exemplars", "generated", "random", "statistics", "separable", "diagonal", "degraded")
 KINDS = pytest.mark.parametrize("kind", NAMES)
 REPLAYING = pytest.mark.parametrize("kind", NAMES[1:])
 
@@ -51,7 +51,10 @@ def make(kind: str, rng: torch.Generator, memory: int = MEMORY, weights: int = 0
         case "random":
             return Random(LATENT, CLASSES, memory, rng)
         case "statistics":
-            return Statistics(LATENT, CLASSES, memory, 3, rng)
+            return Statistics(LATENT, CLASSES, ReplayRecipe(Source.STATISTICS, memory=memory, rank=3), rng)
+        case "separable" | "diagonal":
+            recipe = ReplayRecipe(Source.STATISTICS, memory=memory, covariance=Covariance(kind))
+            return Statistics(LATENT, CLASSES, recipe, rng)
         case "degraded":
             return Degraded(Original(LATENT, memory, rng), DegradedRecipe(0.5, 0.5, 0.5), rng)
         case _:

@@ -1,18 +1,24 @@
 """Recall from statistics: the right classes, with the mean and the spread of the latents that were measured."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from sources import CLASSES, LATENT, absorb, experiences, seeded
 
+from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
 from negreplay.data.data import Tensors
+from negreplay.errors import UserError
 from negreplay.nets.classifier import Classifier
 from negreplay.patterns import drawn
+from negreplay.recipe import Covariance, ReplayRecipe, Source
 from negreplay.replay.statistics import Drawn, Statistics
 from negreplay.streams.stream import Stream
 
 
-def source(rank: int = 3, memory: int = 9) -> Statistics:
-    return Statistics(LATENT, CLASSES, memory, rank, seeded())
+def source(rank: int | None = 3, memory: int = 9, covariance: Covariance = Covariance.LOW_RANK) -> Statistics:
+    recipe = ReplayRecipe(Source.STATISTICS, memory=memory, covariance=covariance, rank=rank)
+    return Statistics(LATENT, CLASSES, recipe, seeded())
 
 
 def recalled(statistics: Statistics) -> Drawn:
@@ -80,8 +86,9 @@ def test_statistics_are_sums_so_that_they_do_not_degrade(classifier: Classifier)
         absorb(parts, classifier, experience)
     absorb(once, classifier, Stream(data, data, [torch.arange(30)])[0])
     assert torch.allclose(parts.means.means[:2], once.means.means[:2], atol=1e-5)
-    assert torch.allclose(parts.sketches.sketches, once.sketches.sketches, atol=1e-3)
-    assert torch.allclose(parts.sketches.squares, once.sketches.squares, atol=1e-4)
+    sums, whole = parts.covariance.state_dict(), once.covariance.state_dict()
+    assert sums.keys() == whole.keys() == {"map.seed", "sketches", "squares"}
+    assert all(torch.allclose(sums[name], whole[name], atol=1e-3) for name in whole)
 
 
 def test_kept_bytes_by_hand():
@@ -89,3 +96,73 @@ def test_kept_bytes_by_hand():
     # centre in eight bytes, a seed, and whether numbers may be below zero.
     kept = sum(tensor.nbytes for tensor in source().state_dict().values())
     assert kept == 6 * (512 * 4 * (1 + 1 + 19) + 8) + 512 * 8 + 8 + 1
+
+
+def test_kept_bytes_of_other_covariances_by_hand():
+    # As above, without columns and their seed; separable ones are 32 x 32 for channels and 16 x 16 for places.
+    diagonal = 6 * (512 * 4 * (1 + 1) + 8) + 512 * 8 + 1
+    for covariance, expected in (
+        (Covariance.DIAGONAL, diagonal),
+        (Covariance.SEPARABLE, diagonal + 4 * (32 * 32 + 16 * 16)),
+    ):
+        kept = source(None, covariance=covariance).state_dict().values()
+        assert sum(tensor.nbytes for tensor in kept) == expected
+
+
+def separable_roots(n: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Roots far from zero, and their covariance; channels depend on one another, and so do places."""
+    channels = torch.eye(32).double() + 0.3 * torch.randn(32, 32, generator=rng).double()
+    places = torch.eye(16).double() + 0.5 * torch.randn(16, 16, generator=rng).double()
+    z = torch.randn(n, 32, 16, generator=rng).double()
+    roots = 60 + (channels @ z @ places).flatten(1)
+    return roots.float(), torch.kron(channels @ channels.T, places.T @ places)
+
+
+@pytest.mark.parametrize("covariance", [Covariance.SEPARABLE, Covariance.DIAGONAL])
+def test_maps_have_the_covariance_that_was_measured(classifier: Classifier, covariance: Covariance):
+    roots, expected = separable_roots(3000, seeded(3))
+    data = Tensors(roots.square().reshape(-1, *LATENT), torch.ones(3000, dtype=torch.long), tuple("abcdef"), "x", True)
+    statistics = source(None, 6000, covariance)
+    absorb(statistics, classifier, Stream(data, data, [torch.arange(3000)])[0])
+    made = recalled(statistics).read(torch.arange(6000), torch.arange(6000) + 5).flatten(1).sqrt().double()
+    if covariance is Covariance.DIAGONAL:
+        expected = expected.diagonal().diag()
+    found = torch.cov(made.T)
+    # Of n draws, entries miss by the square root of (c_ii c_jj + c_ij^2) / n; on average over 512^2 entries that is
+    # this norm, and what was measured on 3000 adds little.
+    miss = ((expected.trace() ** 2 + expected.square().sum()) / 6000).sqrt()
+    assert (found - expected).norm() < 1.5 * miss
+    assert torch.allclose(found.diagonal(), expected.diagonal(), rtol=0.25)
+    five_errors = 5 * float((expected.diagonal().max() / 6000).sqrt())
+    assert torch.allclose(made.mean(dim=0), roots.double().mean(dim=0), atol=five_errors)
+
+
+@pytest.mark.parametrize("covariance", [Covariance.SEPARABLE, Covariance.DIAGONAL])
+def test_one_pattern_of_a_class_is_recalled_as_it_was(classifier: Classifier, covariance: Covariance):
+    x = torch.rand(1, *LATENT, generator=seeded(1))
+    data = Tensors(x, torch.tensor([2]), tuple("abcdef"), "x", True)
+    statistics = source(None, 3, covariance)
+    absorb(statistics, classifier, Stream(data, data, [torch.arange(1)])[0])
+    made = recalled(statistics).read(torch.arange(3))
+    assert torch.allclose(made, x.expand_as(made), rtol=1e-4, atol=1e-6)
+
+
+def test_vectors_have_no_separable_covariance():
+    recipe = ReplayRecipe(Source.STATISTICS, memory=9, covariance=Covariance.SEPARABLE)
+    sentence = (
+        "replay.covariance is separable, but latents are vectors of 7 numbers: "
+        "give low-rank or diagonal, or cut where latents are maps."
+    )
+    with pytest.raises(UserError, match=f"^{sentence}$"):
+        Statistics((7,), CLASSES, recipe, seeded())
+
+
+@pytest.mark.parametrize("covariance", list(Covariance))
+def test_a_checkpoint_gives_back_what_is_recalled(classifier: Classifier, tmp_path: Path, covariance: Covariance):
+    rank = 3 if covariance is Covariance.LOW_RANK else None
+    statistics, twin = (source(rank, covariance=covariance) for _ in range(2))
+    absorb(statistics, classifier, experiences(classifier)[0])
+    save_checkpoint(tmp_path / "checkpoint", statistics, seeded(), Position(1, 4), ())
+    load_checkpoint(tmp_path / "checkpoint", twin, seeded(), ())
+    rows = torch.arange(9)
+    assert torch.equal(recalled(twin).read(rows), recalled(statistics).read(rows))
