@@ -39,12 +39,13 @@ MAY_IMPORT = {
     "builders": LEARNERS | {"builders"},
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},
+    "photographs": LEARNERS | {"builders", "photographs"},
     "cell": RUN - {"builders", "cell", "processes", "identity", "run"},
     "processes": RUN - {"processes", "identity", "run"},
     "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
     "display": RUN,
-    "cli": RUN | {"studies", "display", "cli"},
+    "cli": RUN | {"studies", "display", "photographs", "cli"},
     "__main__": frozenset({"cli"}),
 }
 """For each room (a module or a folder of modules) the rooms from which it may import."""

@@ -14,10 +14,19 @@ from rich.console import Console
 
 from negreplay import __version__
 from negreplay.cli.data import DataCommand
+from negreplay.cli.models import ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
+from negreplay.cli.photographs import LearnCommand, PredictCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
 from negreplay.errors import Terminated, UserError
 
 COMMANDS = {
+    "learn": LearnCommand,
+    "predict": PredictCommand,
+    "inspect": InspectCommand,
+    "forget": ForgetCommand,
+    "rename": RenameCommand,
+    "merge": MergeCommand,
+    "undo": UndoCommand,
     "run": RunCommand,
     "list": ListCommand,
     "show": ShowCommand,

@@ -30,6 +30,13 @@ def library_net(name: str, mean: Colour = IMAGENET_MEAN, std: Colour = IMAGENET_
     return _normalised(_create(name, pretrained=False), mean, std)
 
 
+def net_as_trained(name: str) -> nn.Module:
+    """The network of that name with random weights, which takes images as timm's own weights of it want them."""
+    net = _create(name, pretrained=False)
+    config = _timm().data.resolve_model_data_config(net)
+    return _normalised(net, config["mean"], config["std"])
+
+
 def pretrained_net(name: str) -> nn.Module:
     """The network of that name with the weights that timm offers for it, and their mean and standard deviation.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from negreplay.errors import UserError
-from negreplay.nets.library import classifiers, library_net, pretrained_net
+from negreplay.nets.library import classifiers, library_net, net_as_trained, pretrained_net
 from negreplay.nets.weights import fill
 
 DEFAULT = "timm/tf_efficientnet_lite0"
@@ -44,24 +44,12 @@ def network(backbone: str | None = None, weights: Path | None = None) -> Network
         raise UserError(f"the backbone is {name!r}: give timm/ and the name of a network of timm.")
     plain = name.removeprefix("timm/")
     if weights is not None:
-        net = pretrained_colours(plain)
+        net = net_as_trained(plain)
         fill(net, weights, classifiers(net))
         return Network(name, net, f"with the weights in {weights.name}")
     if name == DEFAULT:
         return Network(name, efficientnet_lite0(), f"with ImageNet weights from the package {PACKAGE}")
     return Network(name, pretrained_net(plain), "with the weights that timm downloads for it")
-
-
-def untrained(backbone: str) -> nn.Module:
-    """The network of that name with any weights, to be filled from a model."""
-    return library_net(backbone.removeprefix("timm/"))
-
-
-def pretrained_colours(name: str) -> nn.Module:
-    """A network of timm with random weights that normalises images as timm's own weights of it want."""
-    config = library_net(name).pretrained_cfg
-    assert isinstance(config, dict), "timm describes the weights of each of its networks"
-    return library_net(name, tuple(config["mean"]), tuple(config["std"]))
 
 
 @torch.no_grad()

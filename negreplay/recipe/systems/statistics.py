@@ -22,6 +22,7 @@ class ClosedFormRecipe(SystemRecipe):
     replays: ClassVar[Replays] = Replays.NOTHING
     trains: ClassVar[bool] = False
     adapts: ClassVar[bool] = True
+    stays: ClassVar[str] = "Nothing of it stays."
     front_learns: ClassVar[bool] = True
     roots: bool = False
     mirrored: bool = False
@@ -42,6 +43,7 @@ class SLDARecipe(ClosedFormRecipe):
     `shrinkage` is the weight of the identity in the covariance before it is inverted.
     """
 
+    stays: ClassVar[str] = "Only in the covariance that all classes share does something of it stay."
     explains: ClassVar[str] = "Means of classes and how features vary around them are kept, and decide."
     shrinkage: float = 1e-4
     kind: Literal["slda"] = "slda"
@@ -58,6 +60,7 @@ class KLDARecipe(ClosedFormRecipe):
     of the identity, times the mean of the covariance's diagonal, before the covariance is inverted.
     """
 
+    stays: ClassVar[str] = "Only in the covariance that all classes share does something of it stay."
     explains: ClassVar[str] = "Means of random Fourier features and how these vary around them are kept, and decide."
     units: int = 5000
     gamma: float = 2.0
@@ -98,6 +101,7 @@ class RDARecipe(ClosedFormRecipe):
     vector and n how many have come. With `roots` square roots of features are taken.
     """
 
+    stays: ClassVar[str] = "Only in the covariance that all classes share does something of it stay."
     explains: ClassVar[str] = (
         "Means of classes, how features vary around all of them and in which directions around each, are kept, and "
         "decide."
@@ -121,6 +125,7 @@ class RidgeRecipe(ClosedFormRecipe):
     The penalty is `ridge` times the mean of the Gram matrix's diagonal, so that it grows with what has been counted.
     """
 
+    stays: ClassVar[str] = "Only in the sums of products that all classes share does something of it stay."
     explains: ClassVar[str] = "A regression of the classes on features decides; sums of products are kept for it."
     ridge: float = 0.01
     kind: Literal["ridge"] = "ridge"
@@ -138,6 +143,7 @@ class RanPACRecipe(ClosedFormRecipe):
     which patterns come matters. With `orthogonal` the directions of projection are orthogonal.
     """
 
+    stays: ClassVar[str] = "Only in the sums of products that all classes share does something of it stay."
     explains: ClassVar[str] = (
         "A regression of the classes on random projections of features decides; sums of products are kept for it."
     )

@@ -1,0 +1,80 @@
+"""Model files: read, written whole or not at all, with the version before beside them."""
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from negreplay.errors import UserError
+from negreplay.files import write_whole
+from negreplay.photographs.model import FORMAT, Description, Model
+
+
+def read_model(path: Path) -> Model:
+    """The model in a file.
+
+    Raises:
+        UserError: it is missing, damaged, no model, or of a newer version.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no model {path}: `negreplay learn FOLDER --model {path}` makes one.")
+    remedy = f"`negreplay undo --model {path}` takes the version before." if before(path).exists() else "copy it again."
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("negreplay")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is no model, or only a part of one ({error}): {remedy}") from None
+    if text is None:
+        raise UserError(f"{path} is no model of negreplay: give one that `negreplay learn` has made.")
+    try:
+        raw = json.loads(text)
+        if raw["format"] > FORMAT:
+            raise UserError(
+                f"{path} was made by negreplay {raw['library']}, a newer one: upgrade negreplay to read it."
+            )
+        description = TypeAdapter(Description).validate_python(raw)
+        wrong = next((name for name, of in tensors.items() if of.is_floating_point() and not of.isfinite().all()), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong} holds values that are not finite")
+        model = Model(description.recipe, description.size, description.origin, description.holds_back)
+        model.fill(description, tensors)
+    except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AssertionError, ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged ({reason}): {remedy}") from error
+    return model
+
+
+def write_model(model: Model, path: Path) -> None:
+    """Writes a model whole or not at all; the version before stays beside it."""
+    content = model.content()
+    if path.exists():
+        unfinished = before(path).with_name(f".{before(path).name}.negreplay-{os.getpid()}")
+        unfinished.unlink(missing_ok=True)
+        try:
+            os.link(path, unfinished)
+            unfinished.replace(before(path))
+        except OSError:  # a file system without hard links
+            write_whole(before(path), path.read_bytes())
+    write_whole(path, content)
+
+
+def undo(path: Path) -> None:
+    """Brings back the version before; the present one takes its place, so that a second undo takes the first one back.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not before(path).is_file():
+        raise UserError(f"there is no version before {path}: nothing has been changed since it was made.")
+    present = path.read_bytes() if path.exists() else None
+    write_whole(path, before(path).read_bytes())
+    if present is not None:
+        write_whole(before(path), present)
+
+
+def before(path: Path) -> Path:
+    """Where the version before the present one lies: beside the model."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")

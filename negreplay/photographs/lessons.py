@@ -1,0 +1,123 @@
+"""Learning from pictures: a lesson counts each of them once, whatever came before and in whatever order."""
+
+from collections import Counter
+from collections.abc import Generator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from negreplay.data.download import Advance
+from negreplay.data.screening import LeftOut
+from negreplay.errors import UserError
+from negreplay.photographs.model import UNKNOWN, Lesson, Model, now
+from negreplay.photographs.pictures import Decoded, Pictures, decoded, screened
+from negreplay.streams.stream import experience
+
+HELD_BACK = 10
+"""One picture of so many is held back."""
+
+
+def learn(model: Model, pictures: Pictures, skip: bool = False) -> Generator[Advance, None, Lesson]:
+    """Teaches a model, step by step; a model that has been half taught by a failed lesson is to be thrown away.
+
+    A picture that has come before is not counted again. One of ten is held back, by its pixels, so that the choice does
+    not depend on when it comes.
+
+    Args:
+        model: learns.
+        pictures: files with the names of their classes.
+        skip: whether files that should be pictures and are damaged are left out instead of refused.
+
+    Raises:
+        UserError: pictures are damaged, one has two classes, or the name of a class cannot be used.
+    """
+    yield Advance("looking at the files", 0, len(pictures), "images")
+    total, pictures = len(pictures), screened(pictures, skip)
+    yield Advance("looking at the files", total, total, "images")
+    new = sorted({name for _, name in pictures.labelled} - set(model.names))
+    check_names(model.names, new)
+    known, left_out = 0, list(pictures.left_out)
+    if new:
+        model.grow(new)
+    learned, held = Counter[str](), Counter[str]()
+    paths, seen = dict[int, str](), 0
+    for part in decoded(pictures, model.images, skip):
+        fresh = list[Decoded]()
+        for picture in part:
+            if isinstance(picture, LeftOut):
+                left_out.append(picture)
+            elif _is_known(model, picture, paths):
+                known += 1
+            else:
+                fresh.append(picture)
+        back = [model.holds_back and of.fingerprint % HELD_BACK == 0 for of in fresh]
+        taught = [of for of, is_back in zip(fresh, back, strict=True) if not is_back]
+        held_back = [of for of, is_back in zip(fresh, back, strict=True) if is_back]
+        _teach(model, taught)
+        _hold(model, held_back)
+        learned.update(of.name for of in taught)
+        held.update(of.name for of in held_back)
+        seen += len(part)
+        yield Advance("learning", seen, len(pictures), "images")
+    model.calibrate()
+    lesson = Lesson(
+        *(now(), pictures.files.path.name, dict(learned), dict(held), known, len(left_out)),
+        model.accuracy(),
+    )
+    model.lessons.append(lesson)
+    return lesson
+
+
+def check_names(known: Sequence[str], new: Sequence[str]) -> None:
+    """Refuses a name of a class that would be taken for another one.
+
+    Raises:
+        UserError: there is one.
+    """
+    by_folded = {name.casefold(): name for name in known}
+    for name in new:
+        if name == UNKNOWN:
+            raise UserError(f"a class is called {UNKNOWN!r}, as pictures that fit no class are: call it otherwise.")
+        other = by_folded.setdefault(name.casefold(), name)
+        if other != name:
+            raise UserError(f"the classes {other!r} and {name!r} differ in capital letters only: call both the same.")
+
+
+def _is_known(model: Model, picture: Decoded, paths: dict[int, str]) -> bool:
+    """Whether a picture has come before; if not, it has come now."""
+    number, fingerprint = model.names.index(picture.name), picture.fingerprint
+    before = model.pictures.get(fingerprint)
+    if before is None:
+        model.pictures[fingerprint], paths[fingerprint] = number, picture.path
+        return False
+    if before == number:
+        return True
+    if fingerprint in paths:
+        raise UserError(
+            f"{picture.path} and {paths[fingerprint]} are the same picture, in the classes {picture.name!r} and "
+            f"{model.names[before]!r}: keep it in one of them."
+        )
+    raise UserError(
+        f"{picture.path} is in the class {picture.name!r}, but has been learned as {model.names[before]!r}: "
+        "leave it out, or `negreplay forget` that class first."
+    )
+
+
+def _teach(model: Model, pictures: Sequence[Decoded]) -> None:
+    if pictures:
+        labels = torch.tensor([model.names.index(of.name) for of in pictures])
+        for _ in model.learner.learn(experience(images_of(pictures), labels, len(model.names))):
+            pass
+
+
+def _hold(model: Model, pictures: Sequence[Decoded]) -> None:
+    if pictures:
+        labels = torch.tensor([model.names.index(of.name) for of in pictures])
+        model.hold(model.learner.features(images_of(pictures), encoded=False), labels)
+
+
+def images_of(pictures: Sequence[Decoded]) -> Float[Tensor, "n 3 height width"]:
+    """Decoded pictures as images in [0, 1]."""
+    return torch.from_numpy(np.stack([of.pixels for of in pictures])).movedim(-1, 1) / 255
