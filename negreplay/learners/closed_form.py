@@ -49,8 +49,9 @@ class ClosedForm(Learner[Spec]):
             )
         self.parts = parts
         self.register_buffer("temperature", torch.ones(()))
-        self._scorer: Scorer | None = None
-        self._background: Scorer | None = None
+        # In tuples, for a module would be registered, and saved and counted with what is kept.
+        self._scorer: tuple[Scorer, ...] = ()
+        self._background: tuple[Scorer | None, ...] = ()
         self.register_load_state_dict_post_hook(_forget)
 
     @property
@@ -140,9 +141,9 @@ class ClosedForm(Learner[Spec]):
     @torch.no_grad()
     def score(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
         """The scores of features; minus infinity for classes never seen."""
-        if self._scorer is None:
-            self._scorer = self.solve()
-        return self._scorer(self.lift(features)).masked_fill(~self.classifier.head.seen, -torch.inf).float()
+        if not self._scorer:
+            self._scorer = (self.solve(),)
+        return self._scorer[0](self.lift(features)).masked_fill(~self.classifier.head.seen, -torch.inf).float()
 
     @torch.no_grad()
     def familiarity(self, features: Float[Tensor, "n f"]) -> Float[Tensor, " n"]:
@@ -153,10 +154,10 @@ class ClosedForm(Learner[Spec]):
         References:
             Ren et al., A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection, 2021.
         """
-        if self._background is None:
-            self._background = self.solve_background()
-        best = self.score(features).amax(dim=1)
-        return best if self._background is None else best - self._background(self.lift(features)).squeeze(1)
+        if not self._background:
+            self._background = (self.solve_background(),)
+        best, (background,) = self.score(features).amax(dim=1), self._background
+        return best if background is None else best - background(self.lift(features)).squeeze(1)
 
     def probabilities(self, inputs: Float[Tensor, "n *shape"], encoded: bool = False) -> Float[Tensor, "n classes"]:
         """The probability of each class, as honest as the patterns that `calibrate` was given allow."""
@@ -193,9 +194,9 @@ def _maps(learner: nn.Module) -> list[RandomMap]:
     return [module for module in learner.modules() if isinstance(module, RandomMap)]
 
 
-def _forget(learner: ClosedForm[ClosedFormRecipe], *_: object) -> None:
+def _forget(learner: ClosedForm[Any], *_: object) -> None:
     """What has been computed from an earlier state is not that of the present one."""
-    learner._scorer = learner._background = None
+    learner._scorer = learner._background = ()
 
 
 def best_temperature(scores: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
