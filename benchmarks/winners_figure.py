@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PICTURE = Path(__file__).parents[1] / "docs" / "winners.png"
 TICKS = (1, 4, 16, 64, 256)
-RANKED = tuple(f"fecam-{rank}" for rank in RANKS)
+RANKED = tuple(f"rda-{rank}" for rank in RANKS)
 """One learner with more and more kept bytes, joined by a line; all take the same time, so one stands for them there."""
 CEILING = "joint"
 """The arm that keeps all images, which is drawn as a line."""
@@ -39,7 +39,7 @@ WORDS = {
     Source.ORIGINAL: "replays a few original patterns",
 }
 COLOURS = {source: INK if source is Source.NONE else SOURCES[source] for source in WORDS}
-BESIDE = {"fecam": (-12, -13), "slda": (-5, 6), "ridge": (6, -9), "ranpac-10000": (-25, 7)}
+BESIDE = {"fecam": (-12, -13), "slda": (-5, 6), "ridge": (6, -9), "ranpac-10000": (-25, 7), "rda-32": (-34, 3)}
 """Where a label stands beside its point, in points, if not to the right of it."""
 
 
@@ -98,7 +98,7 @@ def draw(found: dict[str, Cost]) -> bytes:
     left.plot(
         [found[arm].megabytes for arm in ranks], [found[arm].final for arm in ranks], color=INK.light, linewidth=1
     )
-    draw_panel(right, found, "seconds", [arm for arm in arms if arm not in ranks or arm == "fecam-32"])
+    draw_panel(right, found, "seconds", [arm for arm in arms if arm not in ranks or arm == "rda-32"])
     left.set_xlabel("kept between experiences beside the network, in MB", color=INK.light)
     right.set_xlabel("seconds of learning on one core", color=INK.light)
     left.set_ylabel("recognised at the end, in %", color=INK.light)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 WHICH = """\
 Which way to learn? Three questions (docs/which.md has the numbers; study cifar50-winners):
 May images be kept? All: joint training. A few of each class: EEIL.
-Does the network start pretrained? Keep sums of its features: FeCAM with a shared covariance.
+Does the network start pretrained? Keep sums of its features: regularised discriminant analysis.
 Must features go on learning? Once: adapt to the first classes, then keep sums. Always: replay.
 """
 

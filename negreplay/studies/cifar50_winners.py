@@ -13,7 +13,7 @@ from negreplay.studies.arms import named
 from negreplay.studies.cifar50_systems import CIFAR50_SYSTEMS_POOLED, PLAIN, untrained
 
 RANKS = (4, 8, 16, 32, 64)
-"""In how many directions beside the shared ones a class of FeCAM varies: from few kept bytes to many."""
+"""In how many directions of its own a class of RDA varies: from few kept bytes to many."""
 CLOSED = {
     "nearest-mean": r.NearestMeanRecipe(),
     "slda": r.SLDARecipe(roots=True),

@@ -90,6 +90,17 @@ def test_odd_features_are_no_trouble(name: str):
 
 
 @EVERY
+def test_what_is_solved_is_neither_saved_nor_counted_as_kept(name: str):
+    train, _ = load_digits()
+    learner = built(SPECS[name], train)
+    learn(learner, *Stream(train, train, [torch.arange(200)]))
+    state, kept = set(learner.state_dict()), learner.kept_bytes
+    learner.predict(train.x[:3])
+    learner.familiarity(learner.features(train.x[:3], encoded=False))
+    assert set(learner.state_dict()) == state and learner.kept_bytes == kept
+
+
+@EVERY
 def test_one_image_is_enough(name: str):
     data = as_images(torch.rand(1, 4), torch.tensor([1]))
     learner = built(SPECS[name], data)

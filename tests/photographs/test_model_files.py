@@ -117,7 +117,7 @@ def test_odd_descriptions_are_refused(file: Path, changes: dict[str, object], se
 
 
 @pytest.mark.parametrize(
-    "name", ["learner.means.counts", "network.conv1.0.weight", "held.labels", "pictures.classes", "learner.seen"]
+    "name", ["learner.means.counts", "network.conv1.conv.weight", "held.labels", "pictures.classes", "learner.seen"]
 )
 def test_missing_tensors_are_refused(file: Path, name: str):
     with safe_open(file, "pt") as content:
@@ -133,9 +133,9 @@ def test_numbers_that_are_not_finite_are_refused(file: Path):
     with safe_open(file, "pt") as content:
         metadata = content.metadata()
     tensors = load_file(file)
-    tensors["network.conv1.0.weight"][0, 0, 0, 0] = torch.nan
+    tensors["network.conv1.conv.weight"][0, 0, 0, 0] = torch.nan
     save_file(tensors, file, metadata)
-    with pytest.raises(UserError, match=r"network\.conv1\.0\.weight holds values that are not finite"):
+    with pytest.raises(UserError, match=r"network\.conv1\.conv\.weight holds values that are not finite"):
         read_model(file)
 
 
