@@ -68,10 +68,11 @@ class LearnCommand:
                 model = self._new()
             say(console, f"network: {model.recipe.classifier.backbone}, {model.origin}")
             lessons = list["Lesson"]()
-            earlier = model.accuracy()
+            earlier, count = model.accuracy(), len(model.labels)
             follow(_returning(learn(model, pictures, self.unreadable == "skip"), lessons.append), console)
             write_model(model, self.model)
-        _show_lesson(model, lessons[0], earlier, self.model, console)
+        _show_lesson(model, lessons[0], self.model, console)
+        _compare(earlier, model.accuracy(count), console)
 
     def _check_settings(self) -> None:
         given = {
@@ -173,9 +174,14 @@ def _returning(steps: "Generator[Advance, None, Lesson]", take: "Callable[[Lesso
     take((yield from steps))
 
 
-def _show_lesson(
-    model: "Model", lesson: "Lesson", earlier: "dict[str, tuple[int, int]]", path: Path, console: Console
-) -> None:
+def _compare(before: "dict[str, tuple[int, int]]", now: "dict[str, tuple[int, int]]", console: Console) -> None:
+    """Says what has become of the pictures that were held back before."""
+    if before:
+        (right, of), (right_now, of_now) = (tuple(map(sum, zip(*some.values(), strict=True))) for some in (before, now))
+        say(console, f"of the pictures held back before: {right / of:.1%} before, {right_now / of_now:.1%} now")
+
+
+def _show_lesson(model: "Model", lesson: "Lesson", path: Path, console: Console) -> None:
     best = best_before(model)
     table = Table(box=None, pad_edge=False)
     for column in ("class", "learned", "held back", "recognised now", "best before"):
@@ -191,9 +197,7 @@ def _show_lesson(
     now = (
         f"it recognises {right / of:.1%} of the {of} pictures held back" if of else "no picture is held back to test it"
     )
-    kept_right = sum(lesson.accuracy[name][0] for name in earlier)
-    old_right, old = sum(r for r, _ in earlier.values()), sum(n for _, n in earlier.values())
     say(console, f"learned {sum(lesson.learned.values())} pictures{known}{left}; {now}")
-    if old and sum(lesson.accuracy[name][1] for name in earlier) == old:
-        say(console, f"of the classes known before: {old_right / old:.1%} before, {kept_right / old:.1%} now")
+    for file, reason in lesson.examples.items():
+        say(console, f"left out: {file} ({reason})")
     say(console, f"{path}: {len(model.names)} classes, {path.stat().st_size / 1e6:.1f} MB, no picture")

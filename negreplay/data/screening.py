@@ -20,8 +20,9 @@ SUFFIXES = (
 )
 """How the names of images end, in small letters: a file with such a name that is no image is damaged."""
 
+_HEIF = (".heic", ".heif", ".hif")
 _FOREIGN = (
-    *(".heic", ".heif", ".hif", ".jxl", ".svg", ".psd", ".eps", ".pdf", ".tga", ".ico", ".exr", ".hdr", ".dcm"),
+    *(*_HEIF, ".jxl", ".svg", ".psd", ".eps", ".pdf", ".tga", ".ico", ".exr", ".hdr", ".dcm"),
     *(".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".mp4", ".mov", ".avi", ".webm"),
 )
 _SHOWN = 5
@@ -102,6 +103,7 @@ def _look(files: Files, path: str, must_be_image: bool) -> Looked:
     except Exception as error:  # as Pillow does of damaged images
         if suffix in _FOREIGN:
             reason = f"{suffix[1:].upper()} files are not read: convert it to JPEG"
+            reason += ", for instance with the Python package pillow-heif" if suffix in _HEIF else ""
         elif must_be_image or suffix in SUFFIXES:
             reason = reason_of(error)
         else:

@@ -15,6 +15,8 @@ from negreplay.photographs.model import UNKNOWN, Lesson, Model, now
 from negreplay.photographs.pictures import Decoded, Pictures, decoded, screened
 from negreplay.streams.stream import experience
 
+EXAMPLES = 5
+"""Files left out that are named."""
 HELD_BACK = 10
 """One picture of so many is held back."""
 
@@ -65,6 +67,7 @@ def learn(model: Model, pictures: Pictures, skip: bool = False) -> Generator[Adv
     lesson = Lesson(
         *(now(), pictures.files.path.name, dict(learned), dict(held), known, len(left_out)),
         model.accuracy(),
+        dict(left_out[:EXAMPLES]),
     )
     model.lessons.append(lesson)
     return lesson

@@ -35,8 +35,9 @@ _LARGEST_HALF = 65504.0
 class Lesson:
     """What one lesson brought.
 
-    `learned` and `held_back` count pictures by class; `known` had come before, and `left_out` are no pictures. Of
-    `accuracy` each class has how many of its pictures that were held back are recognised afterwards, and of how many.
+    `learned` and `held_back` count pictures by class; `known` had come before, and `left_out` are no pictures, of which
+    some are `examples`, with the reasons. Of `accuracy` each class has how many of its pictures that were held back are
+    recognised afterwards, and of how many.
     """
 
     when: str
@@ -46,6 +47,7 @@ class Lesson:
     known: int
     left_out: int
     accuracy: dict[str, tuple[int, int]]
+    examples: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,13 @@ class Model:
             temperature = best_temperature(self.judge.score(self.features[rows]).double(), self.labels[rows])
         self.learner.temperature.fill_(temperature)
 
-    def accuracy(self) -> dict[str, tuple[int, int]]:
-        """Of each class, how many of its pictures that are held back are recognised, and of how many."""
+    def accuracy(self, first: int | None = None) -> dict[str, tuple[int, int]]:
+        """Of each class, how many of its pictures that are held back are recognised, and of how many.
+
+        With `first` only so many of them are asked for, those that were held back first.
+        """
         rows = self._measured()
+        rows = rows if first is None else rows[rows < first]
         if not len(rows):
             return {}
         labels = self.labels[rows]

@@ -60,7 +60,10 @@ def test_what_is_left_out_is_listed_with_its_reason(pets: Path):
     train, test = load_images(pets, RECIPE)
     assert train.left_out == (
         ("more/", "it is neither train nor test"),
-        ("train/cat/IMG_1.HEIC", "HEIC files are not read: convert it to JPEG"),
+        (
+            "train/cat/IMG_1.HEIC",
+            "HEIC files are not read: convert it to JPEG, for instance with the Python package pillow-heif",
+        ),
         ("train/cat/notes.txt", "it is no image"),
         ("train/lost.png", "it lies in no folder of a class"),
         ("val/", "test is the test set"),
