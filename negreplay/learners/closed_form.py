@@ -141,7 +141,7 @@ class ClosedForm(Learner[Spec]):
     def score(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
         """The scores of features; minus infinity for classes never seen."""
         if self._scorer is None:
-            self._scorer = self.solve()
+            self._scorer = self.solve().__call__  # a module itself would count as state, which it is not
         return self._scorer(self.lift(features)).masked_fill(~self.classifier.head.seen, -torch.inf).float()
 
     @torch.no_grad()
@@ -154,7 +154,8 @@ class ClosedForm(Learner[Spec]):
             Ren et al., A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection, 2021.
         """
         if self._background is None:
-            self._background = self.solve_background()
+            background = self.solve_background()
+            self._background = background and background.__call__
         best = self.score(features).amax(dim=1)
         return best if self._background is None else best - self._background(self.lift(features)).squeeze(1)
 

@@ -90,6 +90,17 @@ def test_odd_features_are_no_trouble(name: str):
 
 
 @EVERY
+def test_what_is_computed_from_the_sums_is_no_state(name: str):
+    data = as_images(torch.rand(6, 4), torch.tensor([0, 0, 0, 1, 1, 2]))
+    learner = built(SPECS[name], data)
+    learn(learner, *Stream(data, data, [torch.arange(6)]))
+    before = list(learner.state_dict()), learner.kept_bytes
+    learner.predict(data.x)
+    learner.familiarity(learner.features(data.x, encoded=False))
+    assert (list(learner.state_dict()), learner.kept_bytes) == before
+
+
+@EVERY
 def test_one_image_is_enough(name: str):
     data = as_images(torch.rand(1, 4), torch.tensor([1]))
     learner = built(SPECS[name], data)
