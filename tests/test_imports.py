@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "builders": LEARNERS | {"builders"},
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},
+    "bridges": LEARNERS | {"builders"},
     "cell": RUN - {"builders", "cell", "processes", "identity", "run"},
     "processes": RUN - {"processes", "identity", "run"},
     "identity": BOTTOM | {"builders", "data", "prepare"},
