@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from negreplay.bridges.estimator import NegreplayClassifier as NegreplayClassifier
     from negreplay.builders.learners import build_learner as build_learner
     from negreplay.data.data import Tensors as Tensors
     from negreplay.devices import Device as Device
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "bridges.estimator": ("NegreplayClassifier",),
     "builders.learners": ("build_learner",),
     "data.data": ("Tensors",),
     "devices": ("Device",),

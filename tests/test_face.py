@@ -66,6 +66,27 @@ def test_an_example_is_short_and_learns(name: str, lines: int, least: float):
     assert last[0] == "6" and float(last[1]) > least
 
 
+def test_the_example_with_scikit_learn_is_short_and_learns_as_much_in_parts_as_at_once():
+    path = ROOT / "examples" / "scikit_learn.py"
+    assert len(path.read_text().splitlines()) < 40
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True, env=environment())
+    printed = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines())
+    assert printed.keys() == {"at once", "class by class", "after a pickle", "best rank"}
+    assert printed["class by class"] == printed["after a pickle"]
+    assert float(printed["at once"]) > 0.95
+    assert abs(float(printed["class by class"]) - float(printed["at once"])) < 0.005
+
+
+def test_the_program_with_scikit_learn_is_short_and_learns():
+    page = (ROOT / "docs" / "library.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(program.splitlines()) < 15
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment()
+    )
+    assert min(map(float, done.stdout.split())) > 0.93
+
+
 def test_an_experience_of_two_tensors():
     x, y = torch.rand(5, 1, 8, 8), torch.tensor([2, 0, 2, 1, 2])
     experience = nr.experience(x, y, classes=4, index=3)

@@ -109,12 +109,3 @@ def test_two_learners_of_one_seed_can_be_merged(name: str):
     both = taught(taught(built(name, 5), 0, 1, 2), 2, 3, 4)
     fresh = one.with_classes(torch.arange(5), 5)
     assert_alike(fresh.predict(TEST.x), both.predict(TEST.x))
-
-
-@EVERY
-def test_what_has_been_solved_is_no_state(name: str):
-    learner = taught(built(name, 3), 0, 1, 2)
-    before = set(learner.state_dict()), learner.kept_bytes
-    learner.predict(TEST.x[:5])
-    learner.familiarity(learner.features(TEST.x[:5], encoded=False))
-    assert (set(learner.state_dict()), learner.kept_bytes) == before
