@@ -10,11 +10,14 @@ import torch
 from albums import COLOURS, album, new, picture, teach
 from PIL import Image
 
+from negreplay.builders.learners import build_learner
+from negreplay.data.folders import load_images
 from negreplay.errors import UserError
 from negreplay.photographs.lessons import HELD_BACK
 from negreplay.photographs.model import Model
 from negreplay.photographs.pictures import fingerprint_of
 from negreplay.recipe import LearnerRecipe, NearestMeanRecipe, RanPACRecipe, RDARecipe, SLDARecipe
+from negreplay.streams.scenarios import new_classes
 
 
 def probabilities(model: Model) -> dict[str, list[float]]:
@@ -218,3 +221,19 @@ def test_odd_pictures_are_pictures(tmp_path: Path):
     image.resize((1, 1)).save(folder / "dot.png")
     lesson = teach(new(), tmp_path)
     assert sum(lesson.learned.values()) + sum(lesson.held_back.values()) + lesson.known == 31 and not lesson.left_out
+
+
+def test_a_model_ends_as_the_learner_of_a_study_does(tmp_path: Path):
+    """The same pictures, as a data set of a stream, for the same learner over the same network."""
+    model = new(hold=False)
+    teach(model, album(tmp_path / "train", *COLOURS, numbers=range(30)))
+    album(tmp_path / "test", *COLOURS, numbers=range(30, 33))
+    train, test = load_images(tmp_path, model.images)
+    learner = build_learner(model.recipe, train.read(torch.tensor([0]))[0], len(train.names))
+    learner.classifier.back.load_state_dict(model.learner.classifier.back.state_dict())
+    for experience in new_classes(train, test, 2, 1, seed=3):
+        for _ in learner.learn(experience):
+            pass
+    x = test.read(torch.arange(len(test.labels)))
+    ours = model.learner.predict(x)[:, [model.names.index(name) for name in train.names]]
+    assert torch.allclose(ours, learner.predict(x), rtol=1e-3, atol=1e-2)
