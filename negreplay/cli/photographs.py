@@ -48,8 +48,8 @@ class LearnCommand:
     """Of a new model: pixels of a side, to which pictures are fitted (default: 224)."""
     test_pictures: bool = True
     """Of a new model: whether a tenth of the pictures is held back, as features, to tell how good the model is."""
-    unreadable: Literal["refuse", "skip"] = "refuse"
-    """What becomes of damaged pictures."""
+    unusable: Literal["refuse", "skip"] = "refuse"
+    """What becomes of damaged pictures, and of those that have come in another class."""
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import follow
@@ -69,7 +69,7 @@ class LearnCommand:
             say(console, f"network: {model.recipe.classifier.backbone}, {model.origin}")
             lessons = list["Lesson"]()
             earlier, count = model.accuracy(), len(model.labels)
-            follow(_returning(learn(model, pictures, self.unreadable == "skip"), lessons.append), console)
+            follow(_returning(learn(model, pictures, self.unusable == "skip"), lessons.append), console)
             write_model(model, self.model)
         _show_lesson(model, lessons[0], self.model, console)
         _compare(earlier, model.accuracy(count), console)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from negreplay.data.download import Advance
-from negreplay.data.screening import LeftOut
+from negreplay.data.screening import LeftOut, some
 from negreplay.errors import UserError
 from negreplay.photographs.model import UNKNOWN, Lesson, Model, now
 from negreplay.photographs.pictures import Decoded, Pictures, decoded, screened
@@ -30,17 +30,17 @@ def learn(model: Model, pictures: Pictures, skip: bool = False) -> Generator[Adv
     Args:
         model: learns.
         pictures: files with the names of their classes.
-        skip: whether files that should be pictures and are damaged are left out instead of refused.
+        skip: whether damaged pictures, and those that have come in another class, are left out instead of refused.
 
     Raises:
-        UserError: pictures are damaged, one has two classes, or the name of a class cannot be used.
+        UserError: pictures are damaged or have two classes, or the name of a class cannot be used.
     """
     yield Advance("looking at the files", 0, len(pictures), "images")
     total, pictures = len(pictures), screened(pictures, skip)
     yield Advance("looking at the files", total, total, "images")
     new = sorted({name for _, name in pictures.labelled} - set(model.names))
     check_names(model.names, new)
-    known, left_out = 0, list(pictures.left_out)
+    known, left_out, contradicting = 0, list(pictures.left_out), list[LeftOut]()
     if new:
         model.grow(new)
     learned, held = Counter[str](), Counter[str]()
@@ -50,10 +50,16 @@ def learn(model: Model, pictures: Pictures, skip: bool = False) -> Generator[Adv
         for picture in part:
             if isinstance(picture, LeftOut):
                 left_out.append(picture)
-            elif _is_known(model, picture, paths):
+            elif picture.fingerprint not in model.pictures:
+                model.pictures[picture.fingerprint] = model.names.index(picture.name)
+                paths[picture.fingerprint] = picture.path
+                fresh.append(picture)
+            elif model.names[model.pictures[picture.fingerprint]] == picture.name:
                 known += 1
             else:
-                fresh.append(picture)
+                contradicting.append(_contradiction(model, picture, paths))
+        if contradicting and not skip:
+            fresh.clear()  # the lesson will be refused, with all of them
         back = [model.holds_back and of.fingerprint % HELD_BACK == 0 for of in fresh]
         taught = [of for of, is_back in zip(fresh, back, strict=True) if not is_back]
         held_back = [of for of, is_back in zip(fresh, back, strict=True) if is_back]
@@ -63,6 +69,12 @@ def learn(model: Model, pictures: Pictures, skip: bool = False) -> Generator[Adv
         held.update(of.name for of in held_back)
         seen += len(part)
         yield Advance("learning", seen, len(pictures), "images")
+    if contradicting and not skip:
+        raise UserError(
+            f"{some(f'{path} {reason}' for path, reason in contradicting)}: keep each picture in one class, "
+            "or leave out what contradicts with --unusable skip."
+        )
+    left_out += contradicting
     model.calibrate()
     lesson = Lesson(
         *(now(), pictures.files.path.name, dict(learned), dict(held), known, len(left_out)),
@@ -88,24 +100,10 @@ def check_names(known: Sequence[str], new: Sequence[str]) -> None:
             raise UserError(f"the classes {other!r} and {name!r} differ in capital letters only: call both the same.")
 
 
-def _is_known(model: Model, picture: Decoded, paths: dict[int, str]) -> bool:
-    """Whether a picture has come before; if not, it has come now."""
-    number, fingerprint = model.names.index(picture.name), picture.fingerprint
-    before = model.pictures.get(fingerprint)
-    if before is None:
-        model.pictures[fingerprint], paths[fingerprint] = number, picture.path
-        return False
-    if before == number:
-        return True
-    if fingerprint in paths:
-        raise UserError(
-            f"{picture.path} and {paths[fingerprint]} are the same picture, in the classes {picture.name!r} and "
-            f"{model.names[before]!r}: keep it in one of them."
-        )
-    raise UserError(
-        f"{picture.path} is in the class {picture.name!r}, but has been learned as {model.names[before]!r}: "
-        "leave it out, or `negreplay forget` that class first."
-    )
+def _contradiction(model: Model, picture: Decoded, paths: dict[int, str]) -> LeftOut:
+    """A picture that has come before in another class."""
+    name, other = model.names[model.pictures[picture.fingerprint]], paths.get(picture.fingerprint)
+    return LeftOut(picture.path, f"is the same picture as {other}" if other else f"has been learned as {name!r} before")
 
 
 def _teach(model: Model, pictures: Sequence[Decoded]) -> None:

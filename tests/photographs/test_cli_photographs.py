@@ -103,7 +103,7 @@ def test_mistakes_are_one_sentence_and_the_model_stays_as_it_was(shop: Negreplay
 def test_a_lesson_that_fails_leaves_no_model(negreplay: Negreplay):
     album(Path("monday"), "red", "green")
     picture(COLOURS["red"], 3).save("monday/green/copy.png")
-    assert "are the same picture" in negreplay("learn", "monday", "--model", MODEL, "--size", "32").sentence()
+    assert "is the same picture as" in negreplay("learn", "monday", "--model", MODEL, "--size", "32").sentence()
     assert not MODEL.exists()
 
 

@@ -83,14 +83,23 @@ def test_a_class_whose_only_picture_would_be_held_back_is_known_all_the_same(tmp
 def test_a_picture_in_two_classes_is_refused(tmp_path: Path):
     album(tmp_path / "one", "red", "blue")
     picture(COLOURS["red"], 3).save(tmp_path / "one" / "blue" / "copy.png")
-    with pytest.raises(UserError, match=r"red/3\.png and blue/copy\.png are the same picture, in the classes 'red'"):
+    picture(COLOURS["red"], 5).save(tmp_path / "one" / "blue" / "copy 5.png")
+    with pytest.raises(UserError, match=r"^red/3\.png is the same picture as blue/copy\.png, red/5\.png is the same"):
         teach(new(), tmp_path / "one")
+    lesson = teach(new(), tmp_path / "one", skip=True)
+    assert lesson.examples == {
+        "red/3.png": "is the same picture as blue/copy.png",
+        "red/5.png": "is the same picture as blue/copy 5.png",
+    }
+    (tmp_path / "one" / "blue" / "copy 5.png").unlink()
     (tmp_path / "one" / "blue" / "copy.png").unlink()
     model = new()
     teach(model, tmp_path / "one")
     (tmp_path / "two" / "blue").mkdir(parents=True)
     picture(COLOURS["red"], 3).save(tmp_path / "two" / "blue" / "x.png")
-    with pytest.raises(UserError, match=r"^blue/x\.png is in the class 'blue', but has been learned as 'red': leave"):
+    with pytest.raises(
+        UserError, match=r"^blue/x\.png has been learned as 'red' before: keep each picture in one class"
+    ):
         teach(model, tmp_path / "two")
 
 
