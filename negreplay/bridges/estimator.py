@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,15 +22,11 @@ from negreplay.devices import Device
 from negreplay.errors import UserError, suggest
 from negreplay.learners.closed_form import ClosedForm
 from negreplay.nets.classifier import fingerprint
-from negreplay.recipe import ClassifierRecipe, ClosedFormRecipe, LearnerRecipe, Recipe
+from negreplay.recipe import CLOSED_FORM, ClassifierRecipe, ClosedFormRecipe, Recipe
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.statistics import LARGEST
 from negreplay.streams.stream import experience
 
-SYSTEMS: dict[str, Any] = {
-    kind.kind: kind for kind in get_args(LearnerRecipe) if kind in ClosedFormRecipe.__subclasses__()
-}
-"""The closed-form systems by their names."""
 FEATURES = ClassifierRecipe("pixels", "input", renorm=None)
 """The network that gives back what it takes."""
 NETWORK = ("classifier.front.", "classifier.back.")
@@ -243,11 +239,11 @@ def _build(
         ValueError: a parameter is wrong.
     """
     if isinstance(learner, str):
-        if learner not in SYSTEMS:
-            raise ValueError(f"there is no learner {learner!r}: {suggest(learner, list(SYSTEMS))}")
-        learner = SYSTEMS[learner]()
+        if learner not in CLOSED_FORM:
+            raise ValueError(f"there is no learner {learner!r}: {suggest(learner, list(CLOSED_FORM))}")
+        learner = CLOSED_FORM[learner]()
     if not isinstance(learner, ClosedFormRecipe):
-        raise ValueError(f"learner is {learner!r}: give one of {', '.join(SYSTEMS)}, or a value of its recipe.")
+        raise ValueError(f"learner is {learner!r}: give one of {', '.join(CLOSED_FORM)}, or a value of its recipe.")
     if classifier is None and learner.mirrored:
         raise ValueError("learner.mirrored is for images: set it to false, or give a classifier.")
     if not isinstance(classifier, ClassifierRecipe | None):

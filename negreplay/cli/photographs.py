@@ -92,20 +92,11 @@ class LearnCommand:
     def _new(self) -> "Model":
         from negreplay.photographs.model import Model
         from negreplay.photographs.networks import network
-        from negreplay.recipe import (
-            FeCAMRecipe,
-            KLDARecipe,
-            NearestMeanRecipe,
-            RanPACRecipe,
-            RDARecipe,
-            RidgeRecipe,
-            SLDARecipe,
-        )
+        from negreplay.recipe import CLOSED_FORM
 
         if self.model.suffix != ".safetensors":
             raise UserError(f"the model is called {self.model}: give it a name that ends in .safetensors.")
-        kinds = (RDARecipe, NearestMeanRecipe, SLDARecipe, KLDARecipe, FeCAMRecipe, RidgeRecipe, RanPACRecipe)
-        spec = next(kind for kind in kinds if kind.kind == (self.learner or "rda"))()
+        spec = CLOSED_FORM[self.learner or "rda"]()
         size = 224 if self.size is None else self.size
         if not 32 <= size <= 1024:
             raise UserError(f"--size is {size}: give 32 to 1024 pixels.")

@@ -140,6 +140,9 @@ from negreplay.recipe.systems.penalties import (
     SynapticIntelligenceRecipe as SynapticIntelligenceRecipe,
 )
 from negreplay.recipe.systems.statistics import (
+    CLOSED_FORM as CLOSED_FORM,
+)
+from negreplay.recipe.systems.statistics import (
     ClosedFormRecipe as ClosedFormRecipe,
 )
 from negreplay.recipe.systems.system import (

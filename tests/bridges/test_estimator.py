@@ -20,11 +20,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import validation
 from systems import CONV
 
-from negreplay.bridges.estimator import SYSTEMS, NegreplayClassifier
-from negreplay.recipe import KLDARecipe, RanPACRecipe, RDARecipe, SLDARecipe
+from negreplay.bridges.estimator import NegreplayClassifier
+from negreplay.recipe import CLOSED_FORM, KLDARecipe, RanPACRecipe, RDARecipe, SLDARecipe
 
 SMALL = {"klda": KLDARecipe(units=300), "ranpac": RanPACRecipe(units=300)}
-EVERY = pytest.mark.parametrize("name", SYSTEMS)
+EVERY = pytest.mark.parametrize("name", CLOSED_FORM)
 PIXELS, DIGITS = load_digits(return_X_y=True)
 TRAIN, LABELS = PIXELS[::3] / 16, DIGITS[::3]
 TEST, ANSWERS = PIXELS[1::3] / 16, DIGITS[1::3]

@@ -158,6 +158,13 @@ class RanPACRecipe(ClosedFormRecipe):
             above_zero(self, "learner", "ridge")
 
 
+CLOSED_FORM = {
+    system.kind: system
+    for system in (NearestMeanRecipe, SLDARecipe, KLDARecipe, FeCAMRecipe, RDARecipe, RidgeRecipe, RanPACRecipe)
+}
+"""These systems by their names."""
+
+
 def _check_shrinkage(shrinkage: float) -> None:
     if not 0 < shrinkage <= 1:
         raise ValueError(f"learner.shrinkage is {shrinkage}: give a number above 0, up to 1.")
