@@ -122,16 +122,16 @@ class PredictCommand:
     """A folder in which pictures are awaited, until Ctrl-C."""
 
     def __call__(self, console: Console) -> None:
+        if not 0 <= self.unknown < 1:
+            raise UserError(f"--unknown is {self.unknown}: give a number from 0 to below 1.")
+        if not self.pictures and self.watch is None:
+            raise UserError("no pictures are given: name files or folders, or a folder to --watch.")
         from negreplay.photographs.files import read_model
         from negreplay.photographs.model import ENOUGH, UNKNOWN
         from negreplay.photographs.predictions import HEADER, files_to_predict, predict, watch
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
-        if not 0 <= self.unknown < 1:
-            raise UserError(f"--unknown is {self.unknown}: give a number from 0 to below 1.")
-        if not self.pictures and self.watch is None:
-            raise UserError("no pictures are given: name files or folders, or a folder to --watch.")
         model, given = read_model(self.model), files_to_predict(self.pictures)
         if self.unknown and model.threshold(self.unknown) is None:
             note = f"too few pictures were held back ({len(model.labels)} of {ENOUGH}) to tell what is unknown"

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 
 from negreplay.errors import UserError
 from negreplay.files import write_whole
-from negreplay.photographs.model import FORMAT, Description, Model
+from negreplay.photographs.model import FORMAT, Description, Model, digest
 
 
 def read_model(path: Path) -> Model:
@@ -23,10 +23,11 @@ def read_model(path: Path) -> Model:
     remedy = f"`negreplay undo --model {path}` takes the version before." if before(path).exists() else "copy it again."
     try:
         with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get("negreplay")
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is no model, or only a part of one ({error}): {remedy}") from None
+    text = metadata.get("negreplay")
     if text is None:
         raise UserError(f"{path} is no model of negreplay: give one that `negreplay learn` has made.")
     try:
@@ -35,6 +36,8 @@ def read_model(path: Path) -> Model:
             raise UserError(
                 f"{path} was made by negreplay {raw['library']}, a newer one: upgrade negreplay to read it."
             )
+        if metadata.get("digest") != digest(text, tensors):
+            raise ValueError("its bits are not those that were written")
         description = TypeAdapter(Description).validate_python(raw)
         wrong = next((name for name, of in tensors.items() if of.is_floating_point() and not of.isfinite().all()), None)
         if wrong is not None:

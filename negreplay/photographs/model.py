@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -212,8 +213,8 @@ class Model:
             *(FORMAT, __version__, self.recipe, self.size, self.origin),
             *(self.names, self.holds_back, self.lessons),
         )
-        metadata = {"negreplay": json.dumps(asdict(description))}
-        return save({name: tensor.contiguous() for name, tensor in self._tensors().items()}, metadata)
+        text, tensors = json.dumps(asdict(description)), {name: of.contiguous() for name, of in self._tensors().items()}
+        return save(tensors, {"negreplay": text, "digest": digest(text, tensors)})
 
     def _tensors(self) -> dict[str, Tensor]:
         learner = self.learner.state_dict()
@@ -243,6 +244,15 @@ class Model:
         classes = tensors["pictures.classes"].tolist()
         self.pictures = dict(zip(tensors["pictures.fingerprints"].tolist(), classes, strict=True))
         self.lessons = description.lessons
+
+
+def digest(text: str, tensors: dict[str, Tensor]) -> str:
+    """A number that every bit of a model changes: by it a damaged file is known."""
+    total = blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
 
 
 def now() -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from negreplay.errors import UserError
 from negreplay.photographs.files import before, read_model, undo, write_model
-from negreplay.photographs.model import Model
+from negreplay.photographs.model import Model, digest
 from negreplay.recipe import (
     FeCAMRecipe,
     KLDARecipe,
@@ -64,7 +64,7 @@ def test_what_is_written_is_read(tmp_path: Path, spec: LearnerRecipe):
 def test_a_file_holds_numbers_and_no_picture(file: Path):
     with safe_open(file, "pt") as content:
         metadata = content.metadata()
-    assert set(metadata) == {"negreplay"}
+    assert set(metadata) == {"negreplay", "digest"}
     assert json.loads(metadata["negreplay"])["names"] == ["blue", "red", "green"]
     sizes = {name: tensor.nbytes for name, tensor in load_file(file).items()}
     assert sum(read_model(file).kept().values()) == sum(sizes.values())
@@ -92,11 +92,28 @@ def test_a_model_cut_short_is_refused_and_undo_helps(file: Path):
     assert read_model(file).names == ["blue", "red"]
 
 
+def rewritten(path: Path, description: str, tensors: dict[str, Tensor]) -> None:
+    """Writes a model that is whole by its digest."""
+    save_file(tensors, path, {"negreplay": description, "digest": digest(description, tensors)})
+
+
 def edited(path: Path, **changes: object) -> None:
     """Changes a model's description."""
+    rewritten(path, json.dumps(json.loads(described(path)) | changes), load_file(path))
+
+
+def described(path: Path) -> str:
     with safe_open(path, "pt") as content:
-        description = json.loads(content.metadata()["negreplay"])
-    save_file(load_file(path), path, {"negreplay": json.dumps(description | changes)})
+        return content.metadata()["negreplay"]
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.7, 0.99])
+def test_a_flipped_bit_is_noticed(file: Path, place: float):
+    content = bytearray(file.read_bytes())
+    content[int(place * len(content))] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"is damaged \(its bits are not those that were written\): `negreplay undo"):
+        read_model(file)
 
 
 @pytest.mark.parametrize(
@@ -120,21 +137,17 @@ def test_odd_descriptions_are_refused(file: Path, changes: dict[str, object], se
     "name", ["learner.means.counts", "network.conv1.conv.weight", "held.labels", "pictures.classes", "learner.seen"]
 )
 def test_missing_tensors_are_refused(file: Path, name: str):
-    with safe_open(file, "pt") as content:
-        metadata = content.metadata()
     tensors = load_file(file)
     del tensors[name]
-    save_file(tensors, file, metadata)
+    rewritten(file, described(file), tensors)
     with pytest.raises(UserError, match=r"is damaged \("):
         read_model(file)
 
 
 def test_numbers_that_are_not_finite_are_refused(file: Path):
-    with safe_open(file, "pt") as content:
-        metadata = content.metadata()
     tensors = load_file(file)
     tensors["network.conv1.conv.weight"][0, 0, 0, 0] = torch.nan
-    save_file(tensors, file, metadata)
+    rewritten(file, described(file), tensors)
     with pytest.raises(UserError, match=r"network\.conv1\.conv\.weight holds values that are not finite"):
         read_model(file)
 
