@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.cli.models import Path_, best_before, percent, say, share_of, writing
+from negreplay.cli.models import Path_, best_before, percent, say, share_of
 from negreplay.errors import UserError
 from negreplay.results.text import printable
 
@@ -53,7 +53,7 @@ class LearnCommand:
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import follow
-        from negreplay.photographs.files import read_model, write_model
+        from negreplay.photographs.files import read_model, write_model, writing
         from negreplay.photographs.lessons import learn
         from negreplay.photographs.pictures import labelled_pictures
         from negreplay.slow_paths import avoid_slow_paths
@@ -89,6 +89,7 @@ class LearnCommand:
                 )
 
     def _new(self) -> "Model":
+        from negreplay.photographs.files import check_path
         from negreplay.photographs.model import Model
         from negreplay.photographs.networks import network
         from negreplay.recipe import (
@@ -101,8 +102,7 @@ class LearnCommand:
             SLDARecipe,
         )
 
-        if self.model.suffix != ".safetensors":
-            raise UserError(f"the model is called {self.model}: give it a name that ends in .safetensors.")
+        check_path(self.model)
         kinds = (RDARecipe, NearestMeanRecipe, SLDARecipe, KLDARecipe, FeCAMRecipe, RidgeRecipe, RanPACRecipe)
         spec = next(kind for kind in kinds if kind.kind == (self.learner or "rda"))()
         size = 224 if self.size is None else self.size

@@ -167,15 +167,19 @@ class Model:
             temperature = best_temperature(self.judge.score(self.features[rows]).double(), self.labels[rows])
         self.learner.temperature.fill_(temperature)
 
+    def confusions(self) -> Int[Tensor, "classes classes"]:
+        """How many pictures held back of each class (a row) are taken for each class (a column)."""
+        counts, rows = torch.zeros(len(self.names), len(self.names), dtype=torch.long), self._measured()
+        if len(rows):
+            guesses = self.judge.score(self.features[rows]).argmax(dim=1).cpu()
+            counts.index_put_((self.labels[rows], guesses), torch.ones(len(rows), dtype=torch.long), accumulate=True)
+        return counts
+
     def accuracy(self) -> dict[str, tuple[int, int]]:
         """Of each class, how many of its pictures that are held back are recognised, and of how many."""
-        rows = self._measured()
-        if not len(rows):
-            return {}
-        labels = self.labels[rows]
-        right = self.judge.score(self.features[rows]).argmax(dim=1).cpu() == labels
-        by_class = {c: right[labels == c] for c in labels.unique().tolist()}
-        return {self.names[c]: (int(of.sum()), len(of)) for c, of in by_class.items()}
+        counts = self.confusions()
+        right, of = counts.diagonal().tolist(), counts.sum(dim=1).tolist()
+        return {name: (right[c], of[c]) for c, name in enumerate(self.names) if of[c]}
 
     def threshold(self, share: float) -> float | None:
         """The familiarity that all but a `share` of the pictures held back have; None where these are too few."""
