@@ -122,7 +122,8 @@ class UndoCommand:
 def _change(path: Path, edit: "Callable[[Model], str]", console: Console) -> None:
     from negreplay.photographs.files import change
 
-    say(console, f"{change(path, edit)}; `negreplay undo --model {path}` takes it back")
+    sentence = change(path, edit).removesuffix(".")
+    say(console, f"{sentence}; `negreplay undo --model {path}` takes it back")
 
 
 def say(console: Console, text: str) -> None:

@@ -1,0 +1,154 @@
+"""The server: what a browser can ask for, and what it may send."""
+
+import socket
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from negreplay.errors import UserError
+from negreplay.page import uploads
+from negreplay.page.classroom import BUSY, Classroom
+from negreplay.page.guard import Guard
+from negreplay.photographs.changes import forget, rename
+
+_KINDS = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+
+
+class Forgetting(BaseModel):
+    """Which class is to be forgotten."""
+
+    name: str
+
+
+class Renaming(BaseModel):
+    """Which class gets which name."""
+
+    old: str
+    new: str
+
+
+def serve(path: Path, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serves the page of a model until the process is asked to end.
+
+    Args:
+        path: the model, which is made by the first lesson if it is not there.
+        host: on which the page can be reached; only this machine reaches 127.0.0.1.
+        port: a number, or 0 for a free one.
+        say: gets the address.
+
+    Raises:
+        UserError: nothing can listen there.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"no page can be at {host}, port {port} ({reason}): give another --port or --host.") from None
+    guard, classroom = Guard.of(host), Classroom(path)
+    name = f"[{host}]" if ":" in host else host
+    end = f"?token={guard.token}" if guard.token else ""
+    say(f"http://{name}:{listening.getsockname()[1]}/{end}")
+    config = uvicorn.Config(application(classroom, guard), log_level="warning", timeout_graceful_shutdown=3)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        classroom.stop()
+
+
+def application(classroom: Classroom, guard: Guard) -> FastAPI:
+    """The page and what it asks for."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.middleware("http")(guard)
+    app.add_exception_handler(UserError, _problem)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_exception_handler(RequestValidationError, _problem)
+    _add_page(app)
+    _add_reading(app, classroom)
+    _add_writing(app, classroom)
+    return app
+
+
+def _problem(request: Request, error: Exception) -> Response:
+    """A mistake as its sentence."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"problem": str(error.detail)}, error.status_code)
+    return JSONResponse({"problem": str(error) if isinstance(error, UserError) else "the request is not valid."}, 400)
+
+
+def _add_page(app: FastAPI) -> None:
+    folder = files("negreplay.page")
+
+    @app.get("/{name}")
+    def part(name: str) -> Response:
+        if name not in _KINDS:
+            raise HTTPException(404, "there is no such page.")
+        return Response(folder.joinpath(name).read_bytes(), media_type=_KINDS[name])
+
+    @app.get("/")
+    def page() -> Response:
+        return part("page.html")
+
+
+def _add_reading(app: FastAPI, classroom: Classroom) -> None:
+    @app.get("/api/state")
+    def state() -> Response:
+        return JSONResponse(classroom.state() | {"limits": uploads.LIMITS})
+
+    @app.get("/api/model")
+    def model() -> Response:
+        if not classroom.path.is_file():
+            raise HTTPException(404, "there is no model yet: teach it a class first.")
+        return FileResponse(classroom.path, filename=classroom.path.name, media_type="application/octet-stream")
+
+
+def _add_writing(app: FastAPI, classroom: Classroom) -> None:
+    @app.post("/api/learn")
+    async def learn(request: Request) -> Response:
+        if classroom.is_learning:
+            raise UserError(BUSY)
+        async with uploads.form_of(request, uploads.LARGEST_LESSON, uploads.MOST_PICTURES) as form:
+            pictures = uploads.files_of(form, "picture")
+            names = uploads.names_of(form, len(pictures))
+            named = [(of.filename or "", of.file) for of in pictures]
+            await run_in_threadpool(classroom.learn, named, names)
+        return JSONResponse(classroom.state())
+
+    @app.post("/api/predict")
+    async def predict(request: Request) -> Response:
+        async with uploads.form_of(request, uploads.LARGEST_PICTURE) as form:
+            picture = uploads.files_of(form, "picture")[0]
+            said = await run_in_threadpool(classroom.predict, (picture.filename or "", picture.file))
+        return JSONResponse(said)
+
+    @app.post("/api/load")
+    async def load(request: Request) -> Response:
+        async with uploads.form_of(request, uploads.LARGEST_MODEL) as form:
+            sentence = await run_in_threadpool(classroom.load, uploads.files_of(form, "model")[0].file)
+        return JSONResponse({"sentence": sentence})
+
+    @app.post("/api/stop")
+    def stop() -> Response:
+        classroom.stop()
+        return JSONResponse(classroom.state())
+
+    @app.post("/api/undo")
+    def undo() -> Response:
+        return JSONResponse({"sentence": classroom.undo()})
+
+    @app.post("/api/forget")
+    def forget_class(of: Forgetting) -> Response:
+        return JSONResponse({"sentence": classroom.edit(lambda model: forget(model, of.name))})
+
+    @app.post("/api/rename")
+    def rename_class(of: Renaming) -> Response:
+        new = uploads.class_name(of.new)
+        return JSONResponse({"sentence": classroom.edit(lambda model: rename(model, of.old, new))})
