@@ -19,7 +19,7 @@ from negreplay.page.classroom import BUSY, Classroom
 from negreplay.page.guard import Guard
 from negreplay.photographs.changes import forget, rename
 
-_KINDS = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class Forgetting(BaseModel):
@@ -85,13 +85,13 @@ def _problem(request: Request, error: Exception) -> Response:
 
 
 def _add_page(app: FastAPI) -> None:
-    folder = files("negreplay.page")
+    parts = {of.name: of for of in files("negreplay.page").iterdir() if Path(of.name).suffix in _KINDS}
 
     @app.get("/{name}")
     def part(name: str) -> Response:
-        if name not in _KINDS:
+        if name not in parts:
             raise HTTPException(404, "there is no such page.")
-        return Response(folder.joinpath(name).read_bytes(), media_type=_KINDS[name])
+        return Response(parts[name].read_bytes(), media_type=_KINDS[Path(name).suffix])
 
     @app.get("/")
     def page() -> Response:

@@ -113,9 +113,11 @@ def test_a_name_with_markup_is_text(taught: Visitor):
     page = taught.client.get("/")
     assert name not in page.text
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
-    script = taught.client.get("/page.js")
-    assert script.headers["Content-Type"].startswith("text/javascript")
-    assert not [word for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(") if word in script.text]
+    for part in ("page.js", "tools.js", "inputs.js", "knows.js"):
+        script = taught.client.get(f"/{part}")
+        assert script.headers["Content-Type"].startswith("text/javascript")
+        assert not [word for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "eval(") if word in script.text]
+    assert "<script>" not in page.text and " style=" not in page.text and " on" + "click=" not in page.text
 
 
 def test_a_second_lesson_waits_and_a_reload_sees_the_first(taught: Visitor, slow: Callable[[], None]):
