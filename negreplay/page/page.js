@@ -14,6 +14,7 @@ let timer;
 // Teaching
 
 function add(pairs) {
+  if (!state) return;
   const name = at("class").value.trim();
   const nameless = pairs.filter(([, folder]) => !name && !folder);
   if (nameless.length) {
@@ -39,28 +40,25 @@ function add(pairs) {
 
 const total = () => [...staged.values()].reduce((sum, pictures) => sum + pictures.length, 0);
 
-function leaveOut(name, picture) {
-  const left = staged.get(name).filter((other) => other !== picture);
+/** Takes pictures of a class away from those that are to be learned. */
+function leaveOut(name, pictures) {
+  const left = staged.get(name).filter((other) => !pictures.includes(other));
   if (left.length) staged.set(name, left);
   else staged.delete(name);
-  URL.revokeObjectURL(picture.address);
   showStaged();
-}
-
-function clear(name) {
-  for (const picture of [...staged.get(name)]) leaveOut(name, picture);
+  for (const { address } of pictures) URL.revokeObjectURL(address);
 }
 
 function showStaged() {
   at("staged").replaceChildren(...[...staged].map(([name, pictures]) => {
     const thumbs = pictures.slice(0, SHOWN).map((picture) => make("button",
-      { type: "button", className: "thumb", title: `Leave out ${picture.file.name}`, ariaLabel: `Leave out ${picture.file.name}`, onclick: () => leaveOut(name, picture) },
+      { type: "button", className: "thumb", title: `Leave out ${picture.file.name}`, ariaLabel: `Leave out ${picture.file.name}`, onclick: () => leaveOut(name, [picture]) },
       make("img", { src: picture.address, alt: "" })));
     const more = pictures.length > SHOWN ? [make("span", { className: "quiet" }, `and ${pictures.length - SHOWN} more`)] : [];
     return make("div", { className: "group" },
       make("div", { className: "row" },
         make("span", {}, make("strong", {}, name), ` – ${counted(pictures.length, "picture")}`),
-        make("button", { type: "button", className: "small", ariaLabel: `Leave out all of ${name}`, onclick: () => clear(name) }, "Leave out")),
+        make("button", { type: "button", className: "small", ariaLabel: `Leave out all of ${name}`, onclick: () => leaveOut(name, pictures) }, "Leave out")),
       make("div", { className: "thumbs" }, ...thumbs, ...more));
   }));
   showButtons();
@@ -97,13 +95,15 @@ function showLesson(lesson) {
   at("lesson").hidden = lesson?.state !== "learning";
   at("outcome").hidden = !lesson?.sentence;
   if (!lesson) return;
-  at("task").textContent = `${sentence(lesson.task)}: ${lesson.done} of ${counted(lesson.pictures, "picture")}`;
-  at("progress").value = lesson.done / lesson.pictures;
+  const isCounted = lesson.task === "learning"; // looking at the files is over soon, and a full bar would fall back
+  at("task").textContent = `${sentence(`${lesson.task} `)}${isCounted ? `${lesson.done} of ${counted(lesson.pictures, "picture")}` : "…"}`;
+  if (isCounted) at("progress").value = lesson.done / lesson.pictures;
+  else at("progress").removeAttribute("value");
   at("outcome").classList.toggle("bad", lesson.state !== "learned");
   if (at("outcome").textContent !== sentence(lesson.sentence)) at("outcome").textContent = sentence(lesson.sentence);
   if (lesson.state !== "learning" && isMine) {
     isMine = false;
-    if (lesson.state === "learned") for (const name of [...staged.keys()]) clear(name);
+    if (lesson.state === "learned") for (const [name, pictures] of [...staged]) leaveOut(name, pictures);
   }
 }
 
@@ -165,12 +165,9 @@ async function refresh() {
 
 /** Waits for a change, and shows what has become of it. */
 async function change(answer) {
-  try {
-    say((await answer).sentence);
-  } catch (error) {
-    say(error.message, true);
-  }
+  const [text, isBad] = await answer.then((of) => [of.sentence, false], (error) => [error.message, true]);
   await refresh();
+  say(text, isBad);
 }
 
 receive(at("teach-drop"), at("teach-files"), add);

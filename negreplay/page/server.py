@@ -57,7 +57,7 @@ def serve(path: Path, host: str, port: int, say: Callable[[str], None]) -> None:
     name = f"[{host}]" if ":" in host else host
     end = f"?token={guard.token}" if guard.token else ""
     say(f"http://{name}:{listening.getsockname()[1]}/{end}")
-    config = uvicorn.Config(application(classroom, guard), log_level="warning", timeout_graceful_shutdown=3)
+    config = uvicorn.Config(application(classroom, guard), log_level="warning", timeout_graceful_shutdown=10)
     try:
         uvicorn.Server(config).run(sockets=[listening])
     finally:

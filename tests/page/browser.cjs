@@ -34,8 +34,8 @@ async function stage(page, name, files) {
 
 async function learned(page) {
   await page.locator("#learn").click();
-  await page.locator("#outcome", { hasText: /Learned|known before/ }).waitFor(LESSON);
-  await page.waitForFunction(() => document.getElementById("lesson").hidden);
+  await page.locator("#staged .group").first().waitFor({ ...LESSON, state: "detached" });
+  await page.locator("#outcome", { hasText: "Learned" }).waitFor();
 }
 
 async function shot(page, name, scheme = "light", width = 1280, height = 900) {
