@@ -3,8 +3,8 @@
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,6 @@ BUSY = "a lesson is going on: wait until it has finished, and try again."
 class Progress:
     """How far the newest lesson has come; `sentence` says how it ended."""
 
-    number: int
     pictures: int
     state: Literal["learning", "learned", "failed", "stopped"] = "learning"
     task: str = "looking at the files"
@@ -97,7 +96,7 @@ class Classroom:
             stack.enter_context(writing(self.path))
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="negreplay-")))
             pictures = pictures_in(folder, files, names)
-            progress = Progress(self.progress.number + 1 if self.progress else 1, len(pictures))
+            progress = Progress(len(pictures))
             self._stopping.clear()
             work = partial(self._learn, pictures, progress, stack.pop_all())
             self._worker, self.progress = threading.Thread(target=work, daemon=True), progress
@@ -132,8 +131,8 @@ class Classroom:
         Raises:
             UserError: a lesson is going on, there is no model, or `edit` refuses.
         """
-        self._check_free()
-        return change(self.path, edit)
+        with self._changing():
+            return change(self.path, edit)
 
     def undo(self) -> str:
         """Brings back the version before.
@@ -141,8 +140,7 @@ class Classroom:
         Raises:
             UserError: there is none, or a lesson is going on.
         """
-        self._check_free()
-        with writing(self.path):
+        with self._changing(), writing(self.path):
             undo(self.path)
         return "the version before is back; undo again takes that back"
 
@@ -152,7 +150,6 @@ class Classroom:
         Raises:
             UserError: it is no model, or a lesson is going on.
         """
-        self._check_free()
         with TemporaryDirectory(prefix="negreplay-") as folder:
             received = Path(folder, "the file.safetensors")
             received.write_bytes(content.read())
@@ -160,9 +157,17 @@ class Classroom:
                 model = read_model(received)
             except UserError as error:
                 raise UserError(str(error).replace(str(received), "the file")) from None
-        with writing(self.path):
+        with self._changing(), writing(self.path):
             write_model(model, self.path)
         return f"a model of {len(model.names)} classes is here now; undo brings the one before back"
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Within, no lesson is going on; afterwards the newest one is no news any more."""
+        with self._starting:
+            self._check_free()
+            yield
+            self.progress = None
 
     def _check_free(self) -> None:
         if self.is_learning:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -20,19 +18,6 @@ from negreplay.page.guard import Guard
 from negreplay.photographs.changes import forget, rename
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-
-class Forgetting(BaseModel):
-    """Which class is to be forgotten."""
-
-    name: str
-
-
-class Renaming(BaseModel):
-    """Which class gets which name."""
-
-    old: str
-    new: str
 
 
 def serve(path: Path, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -70,7 +55,6 @@ def application(classroom: Classroom, guard: Guard) -> FastAPI:
     app.middleware("http")(guard)
     app.add_exception_handler(UserError, _problem)
     app.add_exception_handler(HTTPException, _problem)
-    app.add_exception_handler(RequestValidationError, _problem)
     _add_page(app)
     _add_reading(app, classroom)
     _add_writing(app, classroom)
@@ -81,7 +65,7 @@ def _problem(request: Request, error: Exception) -> Response:
     """A mistake as its sentence."""
     if isinstance(error, HTTPException):
         return JSONResponse({"problem": str(error.detail)}, error.status_code)
-    return JSONResponse({"problem": str(error) if isinstance(error, UserError) else "the request is not valid."}, 400)
+    return JSONResponse({"problem": str(error)}, 400)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -145,10 +129,14 @@ def _add_writing(app: FastAPI, classroom: Classroom) -> None:
         return JSONResponse({"sentence": classroom.undo()})
 
     @app.post("/api/forget")
-    def forget_class(of: Forgetting) -> Response:
-        return JSONResponse({"sentence": classroom.edit(lambda model: forget(model, of.name))})
+    async def forget_class(request: Request) -> Response:
+        name = (await uploads.values_of(request)).get("name", "")
+        sentence = await run_in_threadpool(classroom.edit, lambda model: forget(model, name))
+        return JSONResponse({"sentence": sentence})
 
     @app.post("/api/rename")
-    def rename_class(of: Renaming) -> Response:
-        new = uploads.class_name(of.new)
-        return JSONResponse({"sentence": classroom.edit(lambda model: rename(model, of.old, new))})
+    async def rename_class(request: Request) -> Response:
+        names = await uploads.values_of(request)
+        old, new = names.get("old", ""), uploads.class_name(names.get("new", ""))
+        sentence = await run_in_threadpool(classroom.edit, lambda model: rename(model, old, new))
+        return JSONResponse({"sentence": sentence})

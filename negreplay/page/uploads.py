@@ -56,11 +56,7 @@ async def form_of(request: Request, largest: int, most: int = 1) -> AsyncIterato
     Raises:
         UserError: it is too large, has too many files, or is no form.
     """
-    size = request.headers.get("content-length", "")
-    if not size.isdecimal():
-        raise UserError("the size of what was sent is unknown: send it from the page.")
-    if int(size) > largest + _ROOM_FOR_NAMES:
-        raise UserError(f"{int(size) // MEGABYTE} MB are too much at once: send at most {largest // MEGABYTE} MB.")
+    check_size(request, largest)
     try:
         form = await request.form(max_files=most, max_fields=1)
     except HTTPException as error:
@@ -71,6 +67,35 @@ async def form_of(request: Request, largest: int, most: int = 1) -> AsyncIterato
         yield form
     finally:
         await form.close()
+
+
+def check_size(request: Request, largest: int) -> None:
+    """Refuses what is too large before it is read.
+
+    Raises:
+        UserError: it is, or nobody knows.
+    """
+    size = request.headers.get("content-length", "")
+    if not (size.isascii() and size.isdecimal()):
+        raise UserError("the size of what was sent is unknown: send it from the page.")
+    if int(size) > largest + _ROOM_FOR_NAMES:
+        raise UserError(f"{int(size) // MEGABYTE} MB are too much at once: send at most {largest // MEGABYTE} MB.")
+
+
+async def values_of(request: Request) -> dict[str, str]:
+    """The named texts that a browser sends as JSON.
+
+    Raises:
+        UserError: it is too large, or something else.
+    """
+    check_size(request, 0)
+    try:
+        values = json.loads(await request.body())
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(text, str) for text in values.values()):
+        raise UserError("what was sent cannot be read: send it from the page.")
+    return values
 
 
 def files_of(form: FormData, field: str) -> list[UploadFile]:
