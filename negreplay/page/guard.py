@@ -55,7 +55,7 @@ class Guard:
         given = request.query_params.get("token")
         if request.url.path == "/" and given is not None and self._is_token(given):
             entry = RedirectResponse("/", status_code=303)
-            entry.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+            entry.set_cookie(COOKIE, given, httponly=True, samesite="lax")  # strict would fail a link in a message
             return entry
         if not self._is_token(request.cookies.get(COOKIE, "")):
             return _refused(

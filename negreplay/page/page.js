@@ -69,7 +69,7 @@ function showButtons() {
   at("learn").disabled = !count || isBusy();
   at("learn").textContent = count ? `Learn ${counted(count, "picture")} of ${counted(staged.size, "class", "classes")}` : "Learn";
   at("undo").disabled = isBusy() || !state?.can_undo;
-  at("download").classList.toggle("off", !state?.model);
+  at("download").inert = !state?.model;
 }
 
 const isBusy = () => state?.lesson?.state === "learning";

@@ -39,7 +39,8 @@ def serve(path: Path, host: str, port: int, say: Callable[[str], None]) -> None:
         reason = error.strerror or str(error)
         raise UserError(f"no page can be at {host}, port {port} ({reason}): give another --port or --host.") from None
     guard, classroom = Guard.of(host), Classroom(path)
-    name = f"[{host}]" if ":" in host else host
+    name = _own_address() if host in ("0.0.0.0", "::") else host
+    name = f"[{name}]" if ":" in name else name
     end = f"?token={guard.token}" if guard.token else ""
     say(f"http://{name}:{listening.getsockname()[1]}/{end}")
     config = uvicorn.Config(application(classroom, guard), log_level="warning", timeout_graceful_shutdown=10)
@@ -47,6 +48,16 @@ def serve(path: Path, host: str, port: int, say: Callable[[str], None]) -> None:
         uvicorn.Server(config).run(sockets=[listening])
     finally:
         classroom.stop()
+
+
+def _own_address() -> str:
+    """This machine's address in its network; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for examples, which nobody has
+            return probe.getsockname()[0]
+        except OSError:
+            return socket.gethostname()
 
 
 def application(classroom: Classroom, guard: Guard) -> FastAPI:

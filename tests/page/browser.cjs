@@ -83,6 +83,19 @@ async function visit(page) {
   await shot(page, "phone", "light", 390, 844);
   await page.setViewportSize({ width: 1280, height: 900 });
 
+  const bytes = fs.readFileSync(some(names[1], 60, 61)[0]).toString("base64");
+  const dropped = await page.evaluateHandle((text) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], "dropped.png", { type: "image/png" }));
+    return transfer;
+  }, bytes);
+  const before = await page.locator("#shown").getAttribute("src");
+  await page.dispatchEvent("#ask-drop", "drop", { dataTransfer: dropped });
+  await page.waitForFunction((src) => document.getElementById("shown").src !== src, before);
+  await page.fill("#class", "");
+  await page.dispatchEvent("#teach-drop", "drop", { dataTransfer: dropped });
+  await page.locator("#notice.bad", { hasText: "name of the class" }).waitFor();
+
   await page.setInputFiles("#ask-files", __filename);
   await page.locator("#notice.bad", { hasText: "can be read" }).waitFor();
   await page.getByRole("button", { name: `Forget ${names[0]}`, exact: true }).click();
@@ -99,6 +112,11 @@ async function visit(page) {
   await page.locator("#camera-said", { hasText: /\S/ }).waitFor(LESSON);
   await shot(page, "camera");
   await page.locator("#camera-close").click();
+  await page.evaluate(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("no", "NotAllowedError"));
+  });
+  await page.locator("#ask-camera").click();
+  await page.locator("#notice.bad", { hasText: "camera was refused" }).waitFor();
   const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#download").click()]);
   assert.equal(download.suggestedFilename(), "shop.safetensors");
   await page.setInputFiles("#load", await download.path());
