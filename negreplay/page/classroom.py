@@ -117,7 +117,7 @@ class Classroom:
         if not self.path.exists():
             raise UserError("the model has learned nothing yet: teach it a class first.")
         with TemporaryDirectory(prefix="negreplay-") as folder:
-            pictures = pictures_in(Path(folder), [file], ["picture"])
+            pictures = pictures_in(Path(folder), [file], [""])
             with self._reading:
                 said: Prediction = next(predict(self._read_alone(), pictures))
         if said.problem:

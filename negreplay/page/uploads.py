@@ -143,7 +143,7 @@ def pictures_in(folder: Path, files: Sequence[tuple[str, BinaryIO]], names: Sequ
     Args:
         folder: a temporary one.
         files: the names that their senders gave them, and their contents.
-        names: of their classes.
+        names: of their classes, or empty.
 
     Raises:
         UserError: one is too large, or is no picture.
@@ -161,8 +161,8 @@ def pictures_in(folder: Path, files: Sequence[tuple[str, BinaryIO]], names: Sequ
     looked = look(pictures.files, [Member(path, 0, "") for path, _ in pictures.labelled], all_images=True)
     bad = [f"{member.path} ({of.reason})" for member, of in looked if of.damaged]
     if bad:
-        verb = "is no picture" if len(bad) == 1 else "are no pictures"
-        raise UserError(f"{some(bad)} {verb} that can be read: leave them out, or convert them to JPEG.")
+        verb, them = ("is no picture", "it") if len(bad) == 1 else ("are no pictures", "them")
+        raise UserError(f"{some(bad)} {verb} that can be read: leave {them} out, or convert {them} to JPEG.")
     return pictures
 
 

@@ -75,7 +75,8 @@ def test_what_is_no_picture_is_refused_by_its_name(taught: Visitor):
     assert taught.send([("picture", ("cut.png", picture("blue")[:-150]))], ["blue"]).status_code == 200
     lesson = taught.end()
     assert lesson["state"] == "failed" and "blue/cut.png is no readable image" in lesson["sentence"]
-    assert "can be read" in taught.ask(b"hello").json()["problem"]
+    assert taught.ask(b"hello").json()["problem"].startswith("new.png (")
+    assert taught.ask(b"hello").json()["problem"].endswith("leave it out, or convert it to JPEG.")
     assert taught.content() == before
 
 
