@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
     "display": RUN,
-    "cli": RUN | {"studies", "display", "photographs", "cli"},
+    "page": BOTTOM | {"data", "photographs", "page"},
+    "cli": RUN | {"studies", "display", "photographs", "page", "cli"},
     "__main__": frozenset({"cli"}),
 }
 """For each room (a module or a folder of modules) the rooms from which it may import."""
@@ -126,5 +127,16 @@ def test_heavy_libraries_wait_until_they_are_needed(module: str):
     code = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert module in loaded
-    heavy = {"torch", "numpy", "pydantic", "matplotlib", "PIL", "sklearn", "safetensors", "jinja2"}
+    heavy = {
+        "torch",
+        "numpy",
+        "pydantic",
+        "matplotlib",
+        "PIL",
+        "sklearn",
+        "safetensors",
+        "jinja2",
+        "fastapi",
+        "uvicorn",
+    }
     assert not heavy & set(loaded)

@@ -17,6 +17,7 @@ from negreplay.cli.data import DataCommand
 from negreplay.cli.models import ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
 from negreplay.cli.photographs import LearnCommand, PredictCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
+from negreplay.cli.teach import TeachCommand
 from negreplay.errors import Terminated, UserError
 
 COMMANDS = {
@@ -27,6 +28,7 @@ COMMANDS = {
     "rename": RenameCommand,
     "merge": MergeCommand,
     "undo": UndoCommand,
+    "teach": TeachCommand,
     "run": RunCommand,
     "list": ListCommand,
     "show": ShowCommand,

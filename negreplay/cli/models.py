@@ -1,7 +1,6 @@
 """The commands that look at a model of photographs or change it: inspect, forget, rename, merge, undo."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,6 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.errors import UserError
-from negreplay.files import alone
 from negreplay.results.text import printable
 
 if TYPE_CHECKING:
@@ -67,18 +64,9 @@ class ForgetCommand:
     """The model."""
 
     def __call__(self, console: Console) -> None:
-        def forget(model: "Model") -> str:
-            number = model.number(self.name)
-            if len(model.names) == 1:
-                raise UserError(
-                    f"the model knows {self.name!r} only: teach it another class before it forgets this one."
-                )
-            pictures = model.counts[self.name]
-            to = [c - (c > number) if c != number else -1 for c in range(len(model.names))]
-            model.regroup(to, [name for name in model.names if name != self.name])
-            return f"forgot {self.name}: {pictures} pictures. {model.learner.spec.stays}"
+        from negreplay.photographs.changes import forget
 
-        change(self.model, forget, console)
+        _change(self.model, lambda model: forget(model, self.name), console)
 
 
 @dataclass(frozen=True)
@@ -93,17 +81,9 @@ class RenameCommand:
     """The model."""
 
     def __call__(self, console: Console) -> None:
-        def rename(model: "Model") -> str:
-            from negreplay.photographs.lessons import check_names
+        from negreplay.photographs.changes import rename
 
-            number, others = model.number(self.old), [name for name in model.names if name != self.old]
-            if self.new in others:
-                raise UserError(f"there is a class {self.new!r} already: `negreplay merge` makes one class of two.")
-            check_names(others, [self.new])
-            model.names[number] = self.new
-            return f"{self.old} is called {self.new} now"
-
-        change(self.model, rename, console)
+        _change(self.model, lambda model: rename(model, self.old, self.new), console)
 
 
 @dataclass(frozen=True)
@@ -118,22 +98,9 @@ class MergeCommand:
     """The model."""
 
     def __call__(self, console: Console) -> None:
-        def merge(model: "Model") -> str:
-            from negreplay.photographs.lessons import check_names
+        from negreplay.photographs.changes import merge
 
-            merged = {model.number(name) for name in self.names}
-            if len(merged) + (self.into in model.names and model.number(self.into) not in merged) < 2:
-                raise UserError("one class cannot be merged: name two classes or more.")
-            if self.into in model.names:
-                merged.add(model.number(self.into))
-            names = [name for c, name in enumerate(model.names) if c not in merged]
-            check_names(names, [self.into])
-            names.append(self.into)
-            to = [names.index(self.into if c in merged else name) for c, name in enumerate(model.names)]
-            model.regroup(to, names)
-            return f"{' and '.join(self.names)} are one class now, {self.into}: {model.counts[self.into]} pictures"
-
-        change(self.model, merge, console)
+        _change(self.model, lambda model: merge(model, self.names, self.into), console)
 
 
 @dataclass(frozen=True)
@@ -144,7 +111,7 @@ class UndoCommand:
     """The model."""
 
     def __call__(self, console: Console) -> None:
-        from negreplay.photographs.files import read_model, undo
+        from negreplay.photographs.files import read_model, undo, writing
 
         with writing(self.model):
             undo(self.model)
@@ -152,23 +119,11 @@ class UndoCommand:
         say(console, f"{self.model} knows {len(model.names)} classes again, of {sum(model.counts.values())} pictures")
 
 
-def change(path: Path, edit: "Callable[[Model], str]", console: Console) -> None:
-    """Changes a model in its file, and says what has become of it."""
-    from negreplay.photographs.files import read_model, write_model
+def _change(path: Path, edit: "Callable[[Model], str]", console: Console) -> None:
+    from negreplay.photographs.files import change
 
-    with writing(path):
-        model = read_model(path)
-        sentence = edit(model)
-        write_model(model, path)
+    sentence = change(path, edit).removesuffix(".")
     say(console, f"{sentence}; `negreplay undo --model {path}` takes it back")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Within, no other process writes the model."""
-    busy = f"another process is writing {path}: wait until it has finished."
-    with alone(path.with_name(f".{path.name}.lock"), busy):
-        yield
 
 
 def say(console: Console, text: str) -> None:

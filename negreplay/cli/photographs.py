@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.cli.models import Path_, best_before, percent, say, share_of, writing
+from negreplay.cli.models import Path_, best_before, percent, say, share_of
 from negreplay.errors import UserError
 from negreplay.results.text import printable
 
@@ -53,7 +53,7 @@ class LearnCommand:
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import follow
-        from negreplay.photographs.files import read_model, write_model
+        from negreplay.photographs.files import read_model, write_model, writing
         from negreplay.photographs.lessons import learn
         from negreplay.photographs.pictures import labelled_pictures
         from negreplay.slow_paths import avoid_slow_paths
@@ -90,12 +90,12 @@ class LearnCommand:
                 )
 
     def _new(self) -> "Model":
+        from negreplay.photographs.files import check_path
         from negreplay.photographs.model import Model
         from negreplay.photographs.networks import network
         from negreplay.recipe import CLOSED_FORM
 
-        if self.model.suffix != ".safetensors":
-            raise UserError(f"the model is called {self.model}: give it a name that ends in .safetensors.")
+        check_path(self.model)
         spec = CLOSED_FORM[self.learner or "rda"]()
         size = 224 if self.size is None else self.size
         if not 32 <= size <= 1024:

@@ -2,13 +2,15 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from negreplay.errors import UserError
-from negreplay.files import write_whole
+from negreplay.files import alone, write_whole
 from negreplay.photographs.model import FORMAT, Description, Model, digest
 
 
@@ -62,6 +64,41 @@ def write_model(model: Model, path: Path) -> None:
         except OSError:  # a file system without hard links
             write_whole(before(path), path.read_bytes())
     write_whole(path, content)
+
+
+def change(path: Path, edit: Callable[[Model], str]) -> str:
+    """Changes a model in its file, and gives what `edit` says of it.
+
+    Raises:
+        UserError: another process is writing the model, it cannot be read, or `edit` refuses.
+    """
+    with writing(path):
+        model = read_model(path)
+        sentence = edit(model)
+        write_model(model, path)
+    return sentence
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Within, nobody else writes the model.
+
+    Raises:
+        UserError: somebody is writing it.
+    """
+    busy = f"another process is writing {path}: wait until it has finished."
+    with alone(path.with_name(f".{path.name}.lock"), busy):
+        yield
+
+
+def check_path(path: Path) -> None:
+    """Refuses a name for a new model that does not say what kind of file it is.
+
+    Raises:
+        UserError: it does not end in .safetensors.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(f"the model is called {path}: give it a name that ends in .safetensors.")
 
 
 def undo(path: Path) -> None:

@@ -170,19 +170,23 @@ class Model:
             temperature = best_temperature(self.judge.score(self.features[rows]).double(), self.labels[rows])
         self.learner.temperature.fill_(temperature)
 
-    def accuracy(self, first: int | None = None) -> dict[str, tuple[int, int]]:
-        """Of each class, how many of its pictures that are held back are recognised, and of how many.
+    def confusions(self, first: int | None = None) -> Int[Tensor, "classes classes"]:
+        """How many pictures held back of each class (a row) are taken for each class (a column).
 
-        With `first` only so many of them are asked for, those that were held back first.
+        With `first` only so many of them are counted, those that were held back first.
         """
-        rows = self._measured()
+        counts, rows = torch.zeros(len(self.names), len(self.names), dtype=torch.long), self._measured()
         rows = rows if first is None else rows[rows < first]
-        if not len(rows):
-            return {}
-        labels = self.labels[rows]
-        right = self.judge.score(self.features[rows]).argmax(dim=1).cpu() == labels
-        by_class = {c: right[labels == c] for c in labels.unique().tolist()}
-        return {self.names[c]: (int(of.sum()), len(of)) for c, of in by_class.items()}
+        if len(rows):
+            guesses = self.judge.score(self.features[rows]).argmax(dim=1).cpu()
+            counts.index_put_((self.labels[rows], guesses), torch.ones(len(rows), dtype=torch.long), accumulate=True)
+        return counts
+
+    def accuracy(self, first: int | None = None) -> dict[str, tuple[int, int]]:
+        """Of each class, how many of its pictures that are held back are recognised, and of how many."""
+        counts = self.confusions(first)
+        right, of = counts.diagonal().tolist(), counts.sum(dim=1).tolist()
+        return {name: (right[c], of[c]) for c, name in enumerate(self.names) if of[c]}
 
     def threshold(self, share: float) -> float | None:
         """The familiarity that all but a `share` of the pictures held back have; None where these are too few."""

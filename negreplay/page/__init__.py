@@ -1,0 +1,1 @@
+"""A page on this machine on which a model is taught from photographs and asked."""
