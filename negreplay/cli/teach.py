@@ -29,7 +29,7 @@ class TeachCommand:
             import python_multipart
             import uvicorn
         except ModuleNotFoundError as error:
-            raise UserError(f"the page needs {error.name}: pip install 'negreplay[page,photos]'.") from None
+            raise UserError(f"the page needs {error.name}: pip install 'negreplay[page]'.") from None
         del fastapi, python_multipart, uvicorn
         from negreplay.page.server import serve
         from negreplay.photographs.files import check_path, read_model

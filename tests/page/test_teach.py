@@ -63,4 +63,4 @@ def test_mistakes_of_the_command(negreplay: Negreplay, tmp_path: Path):
 
 def test_a_package_that_is_missing_is_named(negreplay: Negreplay, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert "negreplay[page,photos]" in negreplay("teach", "--model", "a.safetensors").sentence()
+    assert "negreplay[page]" in negreplay("teach", "--model", "a.safetensors").sentence()
