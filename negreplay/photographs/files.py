@@ -53,17 +53,20 @@ def read_model(path: Path) -> Model:
 
 
 def write_model(model: Model, path: Path) -> None:
-    """Writes a model whole or not at all; the version before stays beside it."""
-    content = model.content()
+    """Writes a model whole or not at all; the version before stays beside it.
+
+    The new version is on the disk before the old one moves, so that a full disk takes neither of the two away.
+    """
+    new, old = (path.with_name(f".{path.name}.{which}") for which in ("new", "old"))
+    write_whole(new, model.content())
     if path.exists():
-        unfinished = before(path).with_name(f".{before(path).name}.negreplay-{os.getpid()}")
-        unfinished.unlink(missing_ok=True)
+        old.unlink(missing_ok=True)
         try:
-            os.link(path, unfinished)
-            unfinished.replace(before(path))
+            os.link(path, old)
+            old.replace(before(path))
         except OSError:  # a file system without hard links
             write_whole(before(path), path.read_bytes())
-    write_whole(path, content)
+    new.replace(path)
 
 
 def change(path: Path, edit: Callable[[Model], str]) -> str:

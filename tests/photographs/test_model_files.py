@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from negreplay.errors import UserError
+from negreplay.photographs import files
 from negreplay.photographs.files import before, read_model, undo, write_model
 from negreplay.photographs.model import Model, digest
 from negreplay.recipe import (
@@ -82,6 +83,17 @@ def test_the_version_before_lies_beside_and_undo_swaps_them(file: Path):
     before(file).unlink()
     with pytest.raises(UserError, match=r"^there is no version before "):
         undo(file)
+
+
+def test_a_full_disk_takes_no_version_away(file: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(path: Path, content: bytes) -> None:
+        raise UserError(f"{path} cannot be written (No space left on device): free some space.")
+
+    contents = file.read_bytes(), before(file).read_bytes()
+    monkeypatch.setattr(files, "write_whole", full)
+    with pytest.raises(UserError, match=r"No space left"):
+        write_model(read_model(file), file)
+    assert (file.read_bytes(), before(file).read_bytes()) == contents
 
 
 def test_a_model_cut_short_is_refused_and_undo_helps(file: Path):
