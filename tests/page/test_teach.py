@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,8 +19,11 @@ from tiny import Negreplay, command, environment
 def teaching(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server and the address that it prints."""
     line = command("teach", "--model", "shop.safetensors", "--port", "0", *arguments)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(line, cwd=folder, env=environment(), stdout=pipe, stderr=pipe, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # Where the tests run in the background Ctrl-C is ignored, and what they start would inherit that.
+    with subprocess.Popen(
+        line, cwd=folder, env=environment(), preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL), **pipes
+    ) as process:
         try:
             assert process.stdout is not None
             yield process, process.stdout.readline().split(" ")[0]
