@@ -121,3 +121,15 @@ def accuracy(scores: Tensor) -> float:
     labels = images().labels
     arrived = scores.isfinite().any(dim=0)[labels]
     return float((scores.argmax(dim=1) == labels)[arrived].float().mean())
+
+
+CLOSED_FORM: dict[str, LearnerRecipe] = {
+    "nearest mean": NearestMeanRecipe(),
+    "slda": SLDARecipe(),
+    "klda": KLDARecipe(units=300),
+    "fecam": FeCAMRecipe(),
+    "rda": RDARecipe(rank=8),
+    "ridge": RidgeRecipe(),
+    "ranpac": RanPACRecipe(units=500),
+}
+"""Every closed-form learner."""

@@ -3,39 +3,20 @@
 import pytest
 import torch
 from arms import learn
-from systems import PIXELS, untrained
+from systems import CLOSED_FORM, PIXELS, untrained
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
 from negreplay.data.digits import load_digits
 from negreplay.learners.closed_form import ClosedForm
-from negreplay.recipe import (
-    FeCAMRecipe,
-    KLDARecipe,
-    LearnerRecipe,
-    NearestMeanRecipe,
-    RanPACRecipe,
-    RDARecipe,
-    RidgeRecipe,
-    SLDARecipe,
-)
 from negreplay.streams.stream import experience
 
-SPECS: dict[str, LearnerRecipe] = {
-    "nearest mean": NearestMeanRecipe(),
-    "slda": SLDARecipe(),
-    "klda": KLDARecipe(units=200),
-    "fecam": FeCAMRecipe(),
-    "rda": RDARecipe(rank=8),
-    "ridge": RidgeRecipe(),
-    "ranpac": RanPACRecipe(units=300),
-}
-EVERY = pytest.mark.parametrize("name", SPECS)
+EVERY = pytest.mark.parametrize("name", CLOSED_FORM)
 TRAIN, TEST = load_digits()
 
 
 def built(name: str, classes: int) -> ClosedForm:
-    learner = build_learner(untrained(SPECS[name], PIXELS), TRAIN.x[0], classes)
+    learner = build_learner(untrained(CLOSED_FORM[name], PIXELS), TRAIN.x[0], classes)
     assert isinstance(learner, ClosedForm)
     return learner
 

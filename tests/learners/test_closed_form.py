@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from arms import CLASSES, build_any, images, learn, stream_of
-from systems import CONV, MLP, PIXELS, untrained
+from systems import CLOSED_FORM, CONV, MLP, PIXELS, untrained
 from torch import Tensor
 
 from negreplay.builders.learners import build_learner
@@ -21,26 +21,14 @@ from negreplay.recipe import (
     FeCAMRecipe,
     KLDARecipe,
     LearnerRecipe,
-    NearestMeanRecipe,
     PhaseRecipe,
     RanPACRecipe,
-    RDARecipe,
-    RidgeRecipe,
     SLDARecipe,
 )
 from negreplay.statistics import Triangle
 from negreplay.streams.stream import Stream
 
-SPECS: dict[str, LearnerRecipe] = {
-    "nearest mean": NearestMeanRecipe(),
-    "slda": SLDARecipe(),
-    "klda": KLDARecipe(units=300),
-    "fecam": FeCAMRecipe(),
-    "rda": RDARecipe(rank=8),
-    "ridge": RidgeRecipe(),
-    "ranpac": RanPACRecipe(units=500),
-}
-EVERY = pytest.mark.parametrize("name", SPECS)
+EVERY = pytest.mark.parametrize("name", CLOSED_FORM)
 
 
 def built(spec: LearnerRecipe, data: Tensors) -> ClosedForm:
@@ -62,7 +50,7 @@ def test_the_order_changes_nothing(name: str):
     shuffled = torch.randperm(len(train.labels), generator=torch.Generator().manual_seed(1)).split(100)
     scores = []
     for rows in (by_class, shuffled):
-        learner = built(SPECS[name], train)
+        learner = built(CLOSED_FORM[name], train)
         learn(learner, *Stream(train, test, rows))
         scores.append(learner.predict(test.x))
     assert torch.allclose(scores[0], scores[1], atol=2e-3 * float(scores[0].std()), rtol=1e-4)
@@ -83,7 +71,7 @@ def test_odd_features_are_no_trouble(name: str):
         torch.zeros(12, 4),
     ):
         data = as_images(x, labels, 8)
-        learner = built(SPECS[name], data)
+        learner = built(CLOSED_FORM[name], data)
         learn(learner, *Stream(data, data, torch.arange(12).split(5)))
         scores = learner.predict(data.x)
         assert scores[:, :3].isfinite().all() and (scores[:, 3:] == -torch.inf).all()
@@ -92,7 +80,7 @@ def test_odd_features_are_no_trouble(name: str):
 @EVERY
 def test_what_is_solved_is_neither_saved_nor_counted_as_kept(name: str):
     train, _ = load_digits()
-    learner = built(SPECS[name], train)
+    learner = built(CLOSED_FORM[name], train)
     learn(learner, *Stream(train, train, [torch.arange(200)]))
     state, kept = set(learner.state_dict()), learner.kept_bytes
     learner.predict(train.x[:3])
@@ -103,7 +91,7 @@ def test_what_is_solved_is_neither_saved_nor_counted_as_kept(name: str):
 @EVERY
 def test_one_image_is_enough(name: str):
     data = as_images(torch.rand(1, 4), torch.tensor([1]))
-    learner = built(SPECS[name], data)
+    learner = built(CLOSED_FORM[name], data)
     learn(learner, *Stream(data, data, [torch.tensor([0])]))
     assert learner.predict(data.x).argmax(dim=1).tolist() == [1]
     assert learner.probabilities(data.x).tolist() == [[0.0, 1.0, 0.0]]
