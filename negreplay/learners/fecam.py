@@ -62,15 +62,26 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
         return covariance / deviations / deviations.unsqueeze(1)
 
     def solve(self) -> Scorer:
-        means = self.means.means
         seen = self.means.counts.nonzero().flatten().tolist()
         factors = {c: torch.linalg.cholesky(self.correlations(c)).float() for c in seen}
+        return Mahalanobis(self.means.means, factors)
 
-        def scores(features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
-            found = torch.zeros(len(features), len(means), device=features.device)
-            for c, factor in factors.items():
-                deviations = (features.double() - means[c]).float().T
-                found[:, c] = -torch.linalg.solve_triangular(factor, deviations, upper=False).square().sum(dim=0) / 2
-            return found
 
+class Mahalanobis(nn.Module):
+    """Minus half the squared distances to means, each under its own covariance; 0 for classes without one.
+
+    Args:
+        means: of all classes.
+        factors: by class, the lower Cholesky factor of its covariance.
+    """
+
+    def __init__(self, means: Float[Tensor, "classes f"], factors: dict[int, Float[Tensor, "f f"]]) -> None:
+        super().__init__()
+        self.means, self.factors = means, factors
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
+        scores = torch.zeros(len(features), len(self.means), device=features.device)
+        for c, factor in self.factors.items():
+            deviations = (features.double() - self.means[c]).float().T
+            scores[:, c] = -torch.linalg.solve_triangular(factor, deviations, upper=False).square().sum(dim=0) / 2
         return scores

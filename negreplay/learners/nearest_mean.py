@@ -6,7 +6,7 @@ References:
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from negreplay.learners.closed_form import ClosedForm, Scorer
 from negreplay.learners.learner import Parts
@@ -28,7 +28,23 @@ class NearestMean(ClosedForm[NearestMeanRecipe]):
         self.means.merge(other.means, to)
 
     def solve(self) -> Scorer:
-        # torch computes distances from squares, in which small differences of features far from zero are lost.
         centre = self.means.mean
-        means = self.means.means - centre
-        return lambda features: -torch.cdist(features.double() - centre, means).square()
+        return Distances(centre, self.means.means - centre)
+
+
+class Distances(nn.Module):
+    """Minus the squared distances to means, which are relative to a centre as features are.
+
+    torch computes distances from squares, in which small differences of features far from zero are lost.
+    """
+
+    centre: Tensor
+    means: Tensor
+
+    def __init__(self, centre: Float[Tensor, " f"], means: Float[Tensor, "classes f"]) -> None:
+        super().__init__()
+        self.register_buffer("centre", centre)
+        self.register_buffer("means", means)
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
+        return -torch.cdist(features.double() - self.centre, self.means).square()

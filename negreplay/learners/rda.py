@@ -121,6 +121,8 @@ class Gaussians(nn.Module):
     def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
         x = (features.double() - self.centre).float() @ self.whitening
         distances = torch.cdist(x, self.means, compute_mode="donot_use_mm_for_euclid_dist").square()
-        along = (x @ self.own).unflatten(1, self.offsets.shape) - self.offsets
-        scores = (along.square().sum(dim=2) - distances) / 2 - self.constants
-        return scores.new_zeros(len(x), self.classes).index_copy(1, self.seen, scores)
+        along = 0.0
+        if self.own.numel():  # ONNX cannot reshape what is empty
+            along = ((x @ self.own).unflatten(1, self.offsets.shape) - self.offsets).square().sum(dim=2)
+        scores = (along - distances) / 2 - self.constants
+        return scores.new_zeros(x.shape[0], self.classes).index_copy(1, self.seen, scores)

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from negreplay.devices import free_bytes
 from negreplay.errors import UserError
@@ -64,11 +64,24 @@ class Regression(ClosedForm[Spec]):
 
     def solve(self) -> Scorer:
         weights = solve(self.gram, self.sums.double().T, self.penalty()).float()
-        return lambda features: features @ weights
+        return Linear(weights)
 
 
 class Ridge(Regression[RidgeRecipe]):
     """Ridge regression on features as they are."""
+
+
+class Linear(nn.Module):
+    """Scores that are products of features with weights."""
+
+    weights: Tensor
+
+    def __init__(self, weights: Float[Tensor, "f classes"]) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
+        return features @ self.weights
 
 
 def bytes_to_solve(size: int) -> int:

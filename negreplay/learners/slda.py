@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from negreplay.learners.closed_form import ClosedForm, Scorer
 from negreplay.learners.learner import Parts
@@ -61,7 +61,26 @@ class DiscriminantAnalysis(ClosedForm[Spec]):
         means = self.means.means - centre
         weights = torch.linalg.solve(self.shrunk(), means.T)
         biases = -(means.T * weights).sum(dim=0) / 2
-        return lambda features: (features.double() - centre) @ weights + biases
+        return Affine(centre, weights, biases)
+
+
+class Affine(nn.Module):
+    """Scores w z + b, in double precision, with z relative to a centre."""
+
+    centre: Tensor
+    weights: Tensor
+    biases: Tensor
+
+    def __init__(
+        self, centre: Float[Tensor, " f"], weights: Float[Tensor, "f classes"], biases: Float[Tensor, " classes"]
+    ) -> None:
+        super().__init__()
+        self.register_buffer("centre", centre)
+        self.register_buffer("weights", weights)
+        self.register_buffer("biases", biases)
+
+    def forward(self, features: Float[Tensor, "n f"]) -> Float[Tensor, "n classes"]:
+        return (features.double() - self.centre) @ self.weights + self.biases
 
 
 class SLDA(DiscriminantAnalysis[SLDARecipe]):
