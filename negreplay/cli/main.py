@@ -14,7 +14,7 @@ from rich.console import Console
 
 from negreplay import __version__
 from negreplay.cli.data import DataCommand
-from negreplay.cli.models import ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
+from negreplay.cli.models import ExportCommand, ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
 from negreplay.cli.photographs import LearnCommand, PredictCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
 from negreplay.cli.teach import TeachCommand
@@ -28,6 +28,7 @@ COMMANDS = {
     "rename": RenameCommand,
     "merge": MergeCommand,
     "undo": UndoCommand,
+    "export": ExportCommand,
     "teach": TeachCommand,
     "run": RunCommand,
     "list": ListCommand,

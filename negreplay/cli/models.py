@@ -119,6 +119,22 @@ class UndoCommand:
         say(console, f"{self.model} knows {len(model.names)} classes again, of {sum(model.counts.values())} pictures")
 
 
+@dataclass(frozen=True)
+class ExportCommand:
+    """Write a model as one file that other programs run, from picture to class: as ONNX or for torch.export."""
+
+    file: tyro.conf.Positional[Path]
+    """The file to write, whose name ends in .onnx or .pt2."""
+    model: Path_
+    """The model."""
+
+    def __call__(self, console: Console) -> None:
+        from negreplay.photographs.export import export
+        from negreplay.photographs.files import read_model
+
+        say(console, export(read_model(self.model), self.file))
+
+
 def _change(path: Path, edit: "Callable[[Model], str]", console: Console) -> None:
     from negreplay.photographs.files import change
 
