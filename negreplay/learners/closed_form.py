@@ -62,11 +62,12 @@ class ClosedForm(Learner[Spec]):
         """How many classes there will be."""
         return len(self.classifier.head.rows)
 
-    @abstractmethod
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         """Counts features in, which are lifted already."""
+        _forget(self)
+        self._count(features, labels)
+        self.classifier.head.seen[labels] = True
 
-    @abstractmethod
     def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
         """Counts in what a learner of the same kind and with the same random maps has counted.
 
@@ -77,6 +78,15 @@ class ClosedForm(Learner[Spec]):
             other: its patterns have not come here.
             to: the class here of each of its classes, or -1 for one that is left out.
         """
+        _forget(self)
+        self._merge(other, to)
+        self.classifier.head.seen[to[other.classifier.head.seen & (to >= 0)]] = True
+
+    @abstractmethod
+    def _count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None: ...
+
+    @abstractmethod
+    def _merge(self, other: Any, to: Int[Tensor, " others"]) -> None: ...
 
     @abstractmethod
     def solve(self) -> Scorer:
@@ -103,9 +113,8 @@ class ClosedForm(Learner[Spec]):
             to: what becomes of each class: its new number, or -1 if it is forgotten. Several may become one.
             classes: how many there will be.
         """
-        network, seen = self.classifier, self.classifier.head.seen
+        network = self.classifier
         head = PlainHead(self.inputs, classes, Mode.POSITIVE, Outputs.SEEN).to(self.device.name)
-        head.seen[to[seen & (to >= 0)]] = True
         classifier = Classifier(network.front, network.back, head, bool(network.blocked))
         other = type(self)(self.spec, self.parts._replace(classifier=classifier))
         for own, others in zip(_maps(self), _maps(other), strict=True):
@@ -120,7 +129,6 @@ class ClosedForm(Learner[Spec]):
             yield from self.fit(self._loss, self.mixture(experience.data, memory), self.recipe.first, experience.index)
             if self.recipe.classifier.front is Front.FIRST:
                 self.classifier.block_front()
-        _forget(self)
         self.look(experience)
         for features, labels, step in self._sweep(experience):
             if not (features.abs() < LARGEST).all():

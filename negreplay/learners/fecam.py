@@ -28,10 +28,10 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
         self.scatters = nn.ModuleList(Triangle(self.inputs) for _ in range(self.classes))
         self.to(self.device.name)
 
-    def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
+    def _count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self._add(self.means.add(features, labels))
 
-    def merge(self, other: "FeCAM", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "FeCAM", to: Int[Tensor, " others"]) -> None:
         for old, new in enumerate(to.tolist()):
             if new >= 0:
                 self._scatter(new).merge(other._scatter(old))

@@ -21,10 +21,10 @@ class NearestMean(ClosedForm[NearestMeanRecipe]):
         super().__init__(spec, parts)
         self.means = ClassMeans(self.classes, self.inputs).to(self.device.name)
 
-    def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
+    def _count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self.means.add(features, labels)
 
-    def merge(self, other: "NearestMean", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "NearestMean", to: Int[Tensor, " others"]) -> None:
         self.means.merge(other.means, to)
 
     def solve(self) -> Scorer:

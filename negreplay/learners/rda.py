@@ -34,12 +34,12 @@ class RDA(ClosedForm[RDARecipe]):
         self.own = Sketches(self.classes, self.inputs, spec.rank, parts.rng)
         self.to(self.device.name)
 
-    def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
+    def _count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         deviations = self.means.add(features, labels)
         self.common.add(deviations.rows)
         self.own.add(deviations)
 
-    def merge(self, other: "RDA", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "RDA", to: Int[Tensor, " others"]) -> None:
         deviations = self.means.merge(other.means, to)
         self.common.merge(other.common, other.means.share(to))
         self.common.add(deviations.rows)

@@ -50,11 +50,11 @@ class Regression(ClosedForm[Spec]):
         self.gram = Triangle(size).to(self.device.name)
         self.register_buffer("sums", torch.zeros(self.classes, size, device=self.device.name))
 
-    def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
+    def _count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self.gram.add(features.double() if self.gram.size <= DIRECT else features)
         self.sums.index_add_(0, labels, features)
 
-    def merge(self, other: "Regression[Spec]", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "Regression[Spec]", to: Int[Tensor, " others"]) -> None:
         self.gram.merge(other.gram)
         self.sums.index_add_(0, to[to >= 0], other.sums[to >= 0])
 

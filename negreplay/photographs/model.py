@@ -160,7 +160,6 @@ class Model:
         judge = self.learner.with_classes(torch.arange(len(self.names)), len(self.names))
         labels = self.labels[rows].to(judge.device.name)
         judge.count(judge.lift(self.features[rows].to(judge.device.name)), labels)
-        judge.classifier.head.seen[labels] = True
         return judge
 
     def calibrate(self) -> None:
