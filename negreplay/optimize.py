@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 from negreplay.devices import Device
 from negreplay.errors import UserError
+from negreplay.journal import Place, Stage
 from negreplay.patterns import DRAWS, Batch, Sweep
 from negreplay.recipe import OptimizerRecipe, PhaseRecipe
 
@@ -85,7 +86,21 @@ def descend(
     Raises:
         UserError: the loss is not finite any more.
     """
-    optimizer, done, total = make_optimizer(descent.optimizer, *descent.groups), 0, descent.total
+    stage = Stage(p for parameters, _ in descent.groups for p in parameters)
+    if not stage.ended:
+        yield from _descend(stage, descent, loss, batches, device, rng)
+        stage.end()
+
+
+def _descend(
+    stage: Stage,
+    descent: Descent,
+    loss: Callable[[Batch], Tensor],
+    batches: Batches,
+    device: Device,
+    rng: torch.Generator,
+) -> Iterator[Step]:
+    optimizer, total = make_optimizer(descent.optimizer, *descent.groups), descent.total
     schedule = None
     if descent.cosine:
         schedule = CosineAnnealingLR(optimizer, total)
@@ -95,11 +110,13 @@ def descend(
         torch.random.fork_rng(devices=[]),
         descent.moments.within(optimizer) if descent.moments else nullcontext(),
     ):
+        done, read, sweep = stage.go_on(optimizer, schedule)
         while done < total:
-            sweep = batches.draw(rng)
-            torch.manual_seed(_next_draw(rng))
-            for batch in islice(batches.read(sweep), total - done):
-                done += 1
+            if sweep is None:
+                read, sweep = 0, batches.draw(rng)
+                torch.manual_seed(_next_draw(rng))
+            for batch in islice(batches.read(sweep, read), total - done):
+                done, read = done + 1, read + 1
                 with device.computing():
                     value = loss(device.place(batch))
                 number = value.item()
@@ -111,7 +128,10 @@ def descend(
                 optimizer.step()
                 if schedule is not None:
                     schedule.step()
+                stage.place = Place(done, read, sweep)
                 yield Step(descent.part, done, total, number)
+            sweep = None
+        optimizer.zero_grad(set_to_none=True)
 
 
 def make_optimizer(recipe: OptimizerRecipe, *groups: Group) -> torch.optim.Optimizer:

@@ -11,12 +11,13 @@ from torch.nn import functional as F
 
 from negreplay.data.data import View
 from negreplay.errors import UserError
+from negreplay.journal import Place, Stage
 from negreplay.learners.learner import Learner, Parts
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.heads import PlainHead
 from negreplay.nets.projections import RandomMap
 from negreplay.optimize import Step
-from negreplay.patterns import Batch
+from negreplay.patterns import Batch, Order
 from negreplay.recipe import ClosedFormRecipe, Front, Mode, Outputs
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.statistics import LARGEST, signed_roots
@@ -190,14 +191,19 @@ class ClosedForm(Learner[Spec]):
 
     def _sweep(self, experience: Experience) -> Iterator[tuple[Float[Tensor, "n f"], Int[Tensor, " n"], Step]]:
         """One pass over an experience: features of some patterns, their labels, and the step that they make."""
-        data, done = experience.data, 0
-        for x, y in experience.batches(AT_ONCE):
-            done += len(x)
+        data, stage = experience.data, Stage()
+        if stage.ended:
+            return
+        done, read, _ = stage.go_on()
+        for x, y in data.read(Order(data.rows, None), AT_ONCE, read):
+            done, read = done + len(x), read + 1
+            stage.place = Place(done, read)
             features, labels = self.features(x, data.encoded), y.to(self.device.name)
             if self.spec.mirrored:
                 features = torch.cat([features, self.features(x.flip(-1), data.encoded)])
                 labels = labels.repeat(2)
             yield features, labels, Step("classifier", done, len(data), 0.0)
+        stage.end()
 
 
 def _maps(learner: nn.Module) -> list[RandomMap]:
