@@ -35,6 +35,26 @@ def write_whole(path: Path, content: bytes) -> None:
             unfinished.unlink(missing_ok=True)
 
 
+def write_beside(path: Path, before: Path, content: bytes) -> None:
+    """Writes the file in one piece; the content that it had becomes that of the file `before`.
+
+    The new content is on the disk before the old one moves, so that a full disk takes neither of the two away.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    new, old = (path.with_name(f".{path.name}.{which}") for which in ("new", "old"))
+    write_whole(new, content)
+    if path.exists():
+        old.unlink(missing_ok=True)
+        try:
+            os.link(path, old)
+            old.replace(before)
+        except OSError:  # a file system without hard links
+            write_whole(before, path.read_bytes())
+    new.replace(path)
+
+
 def append(path: Path, content: bytes) -> None:
     """Adds to the end of a file, which a kill may leave with a part of it.
 

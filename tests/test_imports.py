@@ -11,11 +11,11 @@ import pytest
 import negreplay
 
 PACKAGE = Path(negreplay.__file__).parent
-BOTTOM = frozenset({"errors", "files", "recipe", "slow_paths"})
+BOTTOM = frozenset({"errors", "files", "recipe", "sealed", "slow_paths"})
 RESULTS = BOTTOM | {"results"}
 DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
-REPLAY = DATA | NETS | {"streams", "devices", "optimize", "statistics", "replay"}
+REPLAY = DATA | NETS | {"streams", "devices", "journal", "optimize", "statistics", "replay"}
 LEARNERS = REPLAY | {"learners"}
 RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "evaluation", "prepare", "cell", "processes", "identity", "run"}
 
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "errors": frozenset[str](),
     "slow_paths": frozenset[str](),
     "files": frozenset({"errors"}),
+    "sealed": frozenset[str](),
     "recipe": frozenset({"recipe"}),
     "studies": frozenset({"errors", "recipe", "studies"}),
     "patterns": BOTTOM,
@@ -30,12 +31,13 @@ MAY_IMPORT = {
     "data": DATA,
     "streams": DATA | {"streams"},
     "devices": frozenset({"patterns"}),
-    "optimize": BOTTOM | {"patterns", "devices"},
+    "journal": frozenset({"patterns"}),
+    "optimize": BOTTOM | {"patterns", "devices", "journal"},
     "nets": NETS,
     "statistics": frozenset({"nets", "statistics"}),
     "replay": REPLAY,
     "learners": LEARNERS,
-    "checkpoint": RESULTS,
+    "checkpoint": RESULTS | {"journal"},
     "builders": LEARNERS | {"builders"},
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},

@@ -1,17 +1,17 @@
 """Model files: read, written whole or not at all, with the version before beside them."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from negreplay.errors import UserError
-from negreplay.files import alone, write_whole
-from negreplay.photographs.model import FORMAT, Description, Model, digest
+from negreplay.files import alone, write_beside, write_whole
+from negreplay.photographs.model import FORMAT, Description, Model
+from negreplay.sealed import NOT_AS_WRITTEN, read_sealed
 
 
 def read_model(path: Path) -> Model:
@@ -24,12 +24,9 @@ def read_model(path: Path) -> Model:
         raise UserError(f"there is no model {path}: `negreplay learn FOLDER --model {path}` makes one.")
     remedy = f"`negreplay undo --model {path}` takes the version before." if before(path).exists() else "copy it again."
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        text, tensors, intact = read_sealed(path)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is no model, or only a part of one ({error}): {remedy}") from None
-    text = metadata.get("negreplay")
     if text is None:
         raise UserError(f"{path} is no model of negreplay: give one that `negreplay learn` has made.")
     try:
@@ -38,8 +35,8 @@ def read_model(path: Path) -> Model:
             raise UserError(
                 f"{path} was made by negreplay {raw['library']}, a newer one: upgrade negreplay to read it."
             )
-        if metadata.get("digest") != digest(text, tensors):
-            raise ValueError("its bits are not those that were written")
+        if not intact:
+            raise ValueError(NOT_AS_WRITTEN)
         description = TypeAdapter(Description).validate_python(raw)
         wrong = next((name for name, of in tensors.items() if of.is_floating_point() and not of.isfinite().all()), None)
         if wrong is not None:
@@ -53,20 +50,8 @@ def read_model(path: Path) -> Model:
 
 
 def write_model(model: Model, path: Path) -> None:
-    """Writes a model whole or not at all; the version before stays beside it.
-
-    The new version is on the disk before the old one moves, so that a full disk takes neither of the two away.
-    """
-    new, old = (path.with_name(f".{path.name}.{which}") for which in ("new", "old"))
-    write_whole(new, model.content())
-    if path.exists():
-        old.unlink(missing_ok=True)
-        try:
-            os.link(path, old)
-            old.replace(before(path))
-        except OSError:  # a file system without hard links
-            write_whole(before(path), path.read_bytes())
-    new.replace(path)
+    """Writes a model whole or not at all; the version before stays beside it."""
+    write_beside(path, before(path), model.content())
 
 
 def change(path: Path, edit: Callable[[Model], str]) -> str:

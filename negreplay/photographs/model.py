@@ -5,12 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from safetensors.torch import save
 from torch import Tensor
 
 from negreplay import __version__
@@ -20,6 +18,7 @@ from negreplay.learners.closed_form import ClosedForm, best_temperature
 from negreplay.nets.classifier import INPUT
 from negreplay.photographs.networks import Network
 from negreplay.recipe import ClassifierRecipe, ImageRecipe, LearnerRecipe, RDARecipe, Recipe
+from negreplay.sealed import seal
 
 FORMAT = 1
 """The version of the file's layout; a model of a newer one is refused."""
@@ -211,13 +210,12 @@ class Model:
         }
 
     def content(self) -> bytes:
-        """The model as a safetensors file, in which nothing is a picture."""
+        """The model as the content of a file, in which nothing is a picture."""
         description = Description(
             *(FORMAT, __version__, self.recipe, self.size, self.origin),
             *(self.names, self.holds_back, self.lessons),
         )
-        text, tensors = json.dumps(asdict(description)), {name: of.contiguous() for name, of in self._tensors().items()}
-        return save(tensors, {"negreplay": text, "digest": digest(text, tensors)})
+        return seal(json.dumps(asdict(description)), self._tensors())
 
     def _tensors(self) -> dict[str, Tensor]:
         learner = self.learner.state_dict()
@@ -247,15 +245,6 @@ class Model:
         classes = tensors["pictures.classes"].tolist()
         self.pictures = dict(zip(tensors["pictures.fingerprints"].tolist(), classes, strict=True))
         self.lessons = description.lessons
-
-
-def digest(text: str, tensors: dict[str, Tensor]) -> str:
-    """A number that every bit of a model changes: by it a damaged file is known."""
-    total = blake2b(text.encode(), digest_size=16)
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 def now() -> str:

@@ -10,10 +10,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from negreplay import files
 from negreplay.errors import UserError
-from negreplay.photographs import files
 from negreplay.photographs.files import before, read_model, undo, write_model
-from negreplay.photographs.model import Model, digest
+from negreplay.photographs.model import Model
 from negreplay.recipe import (
     FeCAMRecipe,
     KLDARecipe,
@@ -24,6 +24,7 @@ from negreplay.recipe import (
     RidgeRecipe,
     SLDARecipe,
 )
+from negreplay.sealed import seal
 
 SPECS = [
     *(RDARecipe(rank=4), SLDARecipe(), NearestMeanRecipe(), FeCAMRecipe()),
@@ -65,7 +66,7 @@ def test_what_is_written_is_read(tmp_path: Path, spec: LearnerRecipe):
 def test_a_file_holds_numbers_and_no_picture(file: Path):
     with safe_open(file, "pt") as content:
         metadata = content.metadata()
-    assert set(metadata) == {"negreplay", "digest"}
+    assert set(metadata) == {"negreplay", "text", "digest"}
     assert json.loads(metadata["negreplay"])["names"] == ["blue", "red", "green"]
     sizes = {name: tensor.nbytes for name, tensor in load_file(file).items()}
     assert sum(read_model(file).kept().values()) == sum(sizes.values())
@@ -106,7 +107,7 @@ def test_a_model_cut_short_is_refused_and_undo_helps(file: Path):
 
 def rewritten(path: Path, description: str, tensors: dict[str, Tensor]) -> None:
     """Writes a model that is whole by its digest."""
-    save_file(tensors, path, {"negreplay": description, "digest": digest(description, tensors)})
+    path.write_bytes(seal(description, tensors))
 
 
 def edited(path: Path, **changes: object) -> None:
