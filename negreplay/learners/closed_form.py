@@ -67,16 +67,8 @@ class ClosedForm(Learner[Spec]):
         """Counts features in, which are lifted already."""
 
     @abstractmethod
-    def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
-        """Counts in what a learner of the same kind and with the same random maps has counted.
-
-        Sums that all classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that
-        remain, so that it stays as it is where a class is left out.
-
-        Args:
-            other: its patterns have not come here.
-            to: the class here of each of its classes, or -1 for one that is left out.
-        """
+    def _merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
+        """Counts in the sums of another learner; the arguments are those of `merge`."""
 
     @abstractmethod
     def solve(self) -> Scorer:
@@ -96,6 +88,21 @@ class ClosedForm(Learner[Spec]):
     def look(self, experience: Experience) -> None:
         """Chooses what depends on an experience, before it is counted; nothing, unless a learner says so."""
 
+    def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
+        """Counts in what a learner of the same kind and with the same random maps has counted.
+
+        Sums that all classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that
+        remain, so that it stays as it is where a class is left out.
+
+        Args:
+            other: its patterns have not come here.
+            to: the class here of each of its classes, or -1 for one that is left out.
+        """
+        theirs = other.classifier.head.seen
+        self.classifier.head.seen[to[theirs & (to >= 0)]] = True
+        self._merge(other, to)
+        _forget(self)
+
     def with_classes(self: Own, to: Int[Tensor, " classes"], classes: int) -> Own:
         """This learner with other classes, over the same network.
 
@@ -103,9 +110,8 @@ class ClosedForm(Learner[Spec]):
             to: what becomes of each class: its new number, or -1 if it is forgotten. Several may become one.
             classes: how many there will be.
         """
-        network, seen = self.classifier, self.classifier.head.seen
+        network = self.classifier
         head = PlainHead(self.inputs, classes, Mode.POSITIVE, Outputs.SEEN).to(self.device.name)
-        head.seen[to[seen & (to >= 0)]] = True
         classifier = Classifier(network.front, network.back, head, bool(network.blocked))
         other = type(self)(self.spec, self.parts._replace(classifier=classifier))
         for own, others in zip(_maps(self), _maps(other), strict=True):

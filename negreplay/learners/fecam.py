@@ -31,7 +31,7 @@ class FeCAM(ClosedForm[FeCAMRecipe]):
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self._add(self.means.add(features, labels))
 
-    def merge(self, other: "FeCAM", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "FeCAM", to: Int[Tensor, " others"]) -> None:
         for old, new in enumerate(to.tolist()):
             if new >= 0:
                 self._scatter(new).merge(other._scatter(old))

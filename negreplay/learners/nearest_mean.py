@@ -24,7 +24,7 @@ class NearestMean(ClosedForm[NearestMeanRecipe]):
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self.means.add(features, labels)
 
-    def merge(self, other: "NearestMean", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "NearestMean", to: Int[Tensor, " others"]) -> None:
         self.means.merge(other.means, to)
 
     def solve(self) -> Scorer:

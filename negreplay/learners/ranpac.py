@@ -39,8 +39,8 @@ class RanPAC(Regression[RanPACRecipe]):
         self.map = RandomMap(self.inputs, spec.units, parts.rng, spec.orthogonal).to(self.device.name)
         self.register_buffer("chosen", torch.zeros((), dtype=torch.float64))
 
-    def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
-        super().merge(other, to)
+    def _merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
+        super()._merge(other, to)
         self.chosen.copy_(other.chosen)
 
     def penalty(self) -> float:

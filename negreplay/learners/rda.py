@@ -39,7 +39,7 @@ class RDA(ClosedForm[RDARecipe]):
         self.common.add(deviations.rows)
         self.own.add(deviations)
 
-    def merge(self, other: "RDA", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "RDA", to: Int[Tensor, " others"]) -> None:
         deviations = self.means.merge(other.means, to)
         self.common.merge(other.common, other.means.share(to))
         self.common.add(deviations.rows)

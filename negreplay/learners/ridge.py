@@ -54,7 +54,7 @@ class Regression(ClosedForm[Spec]):
         self.gram.add(features.double() if self.gram.size <= DIRECT else features)
         self.sums.index_add_(0, labels, features)
 
-    def merge(self, other: "Regression[Spec]", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "Regression[Spec]", to: Int[Tensor, " others"]) -> None:
         self.gram.merge(other.gram)
         self.sums.index_add_(0, to[to >= 0], other.sums[to >= 0])
 

@@ -40,7 +40,7 @@ class DiscriminantAnalysis(ClosedForm[Spec]):
     def count(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         self.scatter.add(self.means.add(features, labels).rows)
 
-    def merge(self, other: "DiscriminantAnalysis[Spec]", to: Int[Tensor, " others"]) -> None:
+    def _merge(self, other: "DiscriminantAnalysis[Spec]", to: Int[Tensor, " others"]) -> None:
         deviations = self.means.merge(other.means, to)
         self.scatter.merge(other.scatter, other.means.share(to))
         self.scatter.add(deviations.rows)

@@ -85,8 +85,7 @@ def test_classes_that_are_merged_end_as_if_they_had_come_as_one(name: str):
 @EVERY
 def test_two_learners_of_one_seed_can_be_merged(name: str):
     one, other = taught(built(name, 5), 0, 1, 2), taught(built(name, 5), 2, 3, 4)
+    one.predict(TEST.x)  # what has been solved by now is not the last word
     one.merge(other, torch.arange(5))
-    one.classifier.head.seen |= other.classifier.head.seen
     both = taught(taught(built(name, 5), 0, 1, 2), 2, 3, 4)
-    fresh = one.with_classes(torch.arange(5), 5)
-    assert_alike(fresh.predict(TEST.x), both.predict(TEST.x))
+    assert_alike(one.predict(TEST.x), both.predict(TEST.x))
