@@ -13,8 +13,8 @@ rng = torch.Generator().manual_seed(0)
 torch.manual_seed(0)
 
 net = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU())
-head = nr.ConsolidatedHead(128, 10, nr.Mode.NEGATIVE)
-classifier = nr.Classifier(nn.Identity(), net, head, blocked=True)
+head = nr.ConsolidatedHead(128, 10, nr.Mode.NEGATIVE)  # replay changes no row of a past class
+classifier = nr.Classifier(nn.Identity(), net, head, blocked=True)  # images are replayed, before all layers
 generator = nr.Generator((1, 8, 8), classes=10, latent_dim=32, body="dense", width=128, silent=0.7)
 recipe = nr.GeneratorRecipe(eta=0.1, first_iterations=300, iterations=100)
 source = nr.Generated(generator, 100, recipe, nr.Device(), rng)
@@ -25,13 +25,13 @@ for index, classes in enumerate([[0, 1, 2, 3], [4], [5], [6], [7], [8], [9]]):
     memory = source.recall()  # generated patterns of the past
     head.begin(experience.counts, nr.counts_of(memory, 10))
     optimizer = torch.optim.SGD(classifier.parameters(), lr=0.1 if index == 0 else 0.01, momentum=0.9)
-    batches = nr.Mixture(experience.data, memory, minibatch=32)
+    batches = nr.Mixture(experience.data, memory, minibatch=32)  # both kinds in proportion
     for _ in range(10):
         for batch in batches.read(batches.draw(rng)):
             loss = head.losses(classifier(batch), batch.labels, batch.replayed).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    head.end(experience.counts, nr.counts_of(memory, 10))
-    list(source.absorb(classifier, experience, memory))
+    head.end(experience.counts, nr.counts_of(memory, 10))  # rows of current classes are consolidated
+    list(source.absorb(classifier, experience, memory))  # the generator learns, step by step
     print(index, f"{(head(net(x[test])).argmax(1) == y[test]).float().mean():.3f}")

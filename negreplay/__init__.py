@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from negreplay.errors import UserError as UserError
     from negreplay.evaluation import Accuracies as Accuracies
     from negreplay.evaluation import evaluate as evaluate
+    from negreplay.learners.closed_form import ClosedForm as ClosedForm
     from negreplay.learners.latent_replay import LatentReplay as LatentReplay
     from negreplay.learners.learner import Learner as Learner
     from negreplay.nets.classifier import Classifier as Classifier
@@ -66,6 +67,7 @@ PUBLIC = {
     "devices": ("Device",),
     "errors": ("UserError",),
     "evaluation": ("Accuracies", "evaluate"),
+    "learners.closed_form": ("ClosedForm",),
     "learners.latent_replay": ("LatentReplay",),
     "learners.learner": ("Learner",),
     "nets.classifier": ("Classifier", "cut"),

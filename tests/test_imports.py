@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},
     "photographs": LEARNERS | {"builders", "photographs"},
-    "bridges": LEARNERS | {"builders"},
+    "bridges": LEARNERS | {"builders", "bridges"},
     "cell": RUN - {"builders", "cell", "processes", "identity", "run"},
     "processes": RUN - {"processes", "identity", "run"},
     "identity": BOTTOM | {"builders", "data", "prepare"},

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 from torch.nn import functional as F
 
+from negreplay.bridges.example import example_on
 from negreplay.builders.learners import build_learner
 from negreplay.devices import Device
 from negreplay.errors import UserError, suggest
@@ -250,13 +251,10 @@ def _build(
         raise ValueError(f"classifier is {classifier!r}: give a ClassifierRecipe, or None for feature vectors.")
     if not isinstance(seed, Integral) or not 0 <= int(seed) < 2**32:
         raise ValueError(f"seed is {seed!r}: give a whole number from 0 to 4294967295.")
-    try:
-        example = torch.zeros(shape, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device is {device!r}, which cannot be used here: give cpu.") from error
     chosen: Any = learner  # one of the closed-form systems, which are in the union of all systems
     recipe = Recipe("estimator", None, classifier or FEATURES, learner=chosen)
     with _errors_of_values():
+        example = example_on(device, shape)
         built = build_learner(
             recipe, example, classes, seed=int(seed), weights=Path(weights), device=Device(str(device))
         )

@@ -1,5 +1,6 @@
 """From a recipe to the learner that it names."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -104,6 +105,7 @@ def build_learner(
     rng: torch.Generator | None = None,
     patterns: int | None = None,
     system: type[Learner] | None = None,
+    backbone: nn.Module | None = None,
 ) -> Learner:
     """The learner of one arm, before its first experience; arms of one seed start from the same weights.
 
@@ -117,6 +119,8 @@ def build_learner(
         rng: draws all that is random in learning.
         patterns: how many training patterns there will be; only a memory of all of them needs it.
         system: a learner of one's own, in place of the one that the recipe names.
+        backbone: a network of one's own, from images to features (n, f), in place of the one that the recipe names. It
+            is copied. It is cut after its layer `classifier.replay_layer`, or before all of them at `input`.
 
     Raises:
         UserError: the recipe does not fit the image or the number of classes, or a file of weights is missing.
@@ -125,7 +129,7 @@ def build_learner(
     rng = rng or torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        front, back, latent, features = _halves(recipe, image.unsqueeze(0), weights)
+        front, back, latent, features = _halves(recipe, image.unsqueeze(0), weights, deepcopy(backbone))
         if latent.dim() != 3 and any(phase and phase.mirrored for phase in (recipe.first, recipe.following)):
             raise UserError("phase.mirrored has no effect: classifier.replay_layer gives no maps; set it to false.")
         head = build_head(recipe, features, classes, rng)
@@ -142,10 +146,10 @@ def build_learner(
 
 
 def _halves(
-    recipe: Recipe, image: Float[Tensor, "1 channels height width"], weights: Path
+    recipe: Recipe, image: Float[Tensor, "1 channels height width"], weights: Path, backbone: nn.Module | None
 ) -> tuple[nn.Module, nn.Module, Float[Tensor, "*latent"], int]:
     """The network below and above the replay layer, a latent, and the number of features."""
-    backbone = build_backbone(recipe.classifier, weights, image, recipe.learner.rectified)
+    backbone = backbone or build_backbone(recipe.classifier, weights, image, recipe.learner.rectified)
     front, back = cut(backbone, recipe.classifier.replay_layer, image)
     try:
         latent = front.eval()(image)

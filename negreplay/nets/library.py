@@ -108,7 +108,7 @@ def _normalised(net: nn.Module, mean: Colour, std: Colour) -> nn.Module:
 @cache
 def _timm() -> ModuleType:
     try:
-        _prepare_torchvision()
+        prepare_torchvision()
         return import_module("timm")
     except ModuleNotFoundError as error:
         raise UserError(
@@ -120,7 +120,7 @@ _DECLARED: list[torch.library.Library] = []
 """Declarations of operators; each lasts as long as the library that owns it, so that we keep the libraries here."""
 
 
-def _prepare_torchvision() -> None:
+def prepare_torchvision() -> None:
     """Imports torchvision, which timm needs, also where its compiled part was built for another device than torch.
 
     In that case the import fails for want of operators that the compiled part would have declared. Backbones never call
