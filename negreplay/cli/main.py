@@ -14,6 +14,7 @@ from rich.console import Console
 
 from negreplay import __version__
 from negreplay.cli.data import DataCommand
+from negreplay.cli.hub import PullCommand, PushCommand
 from negreplay.cli.models import ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
 from negreplay.cli.photographs import LearnCommand, PredictCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
@@ -28,6 +29,8 @@ COMMANDS = {
     "rename": RenameCommand,
     "merge": MergeCommand,
     "undo": UndoCommand,
+    "push": PushCommand,
+    "pull": PullCommand,
     "teach": TeachCommand,
     "run": RunCommand,
     "list": ListCommand,

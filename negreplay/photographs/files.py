@@ -11,18 +11,23 @@ from safetensors import SafetensorError, safe_open
 
 from negreplay.errors import UserError
 from negreplay.files import alone, write_whole
-from negreplay.photographs.model import FORMAT, Description, Model, digest
+from negreplay.photographs.model import FORMAT, Description, Model, check_recipe, digest
 
 
-def read_model(path: Path) -> Model:
+def read_model(path: Path, remedy: str = "") -> Model:
     """The model in a file.
+
+    Args:
+        path: of the file.
+        remedy: against damage; without one it is the version before, or another copy.
 
     Raises:
         UserError: it is missing, damaged, no model, or of a newer version.
     """
     if not path.is_file():
         raise UserError(f"there is no model {path}: `negreplay learn FOLDER --model {path}` makes one.")
-    remedy = f"`negreplay undo --model {path}` takes the version before." if before(path).exists() else "copy it again."
+    undoing = f"`negreplay undo --model {path}` takes the version before."
+    remedy = remedy or (undoing if before(path).exists() else "copy it again.")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -44,6 +49,7 @@ def read_model(path: Path) -> Model:
         wrong = next((name for name, of in tensors.items() if of.is_floating_point() and not of.isfinite().all()), None)
         if wrong is not None:
             raise ValueError(f"{wrong} holds values that are not finite")
+        check_recipe(description.recipe, description.size)
         model = Model(description.recipe, description.size, description.origin, description.holds_back)
         model.fill(description, tensors)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AssertionError, ValidationError) as error:
@@ -53,12 +59,17 @@ def read_model(path: Path) -> Model:
 
 
 def write_model(model: Model, path: Path) -> None:
-    """Writes a model whole or not at all; the version before stays beside it.
+    """Writes a model whole or not at all; the version before stays beside it."""
+    write_version(model.content(), path)
+
+
+def write_version(content: bytes, path: Path) -> None:
+    """Writes the content of a model's file; the version before stays beside it.
 
     The new version is on the disk before the old one moves, so that a full disk takes neither of the two away.
     """
     new, old = (path.with_name(f".{path.name}.{which}") for which in ("new", "old"))
-    write_whole(new, model.content())
+    write_whole(new, content)
     if path.exists():
         old.unlink(missing_ok=True)
         try:
