@@ -1,16 +1,17 @@
 """docs/results.md names the columns of results.csv, and its programs run."""
 
 import re
-import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from tiny import Negreplay, digits, run
+from tiny import Negreplay, digits
 
+from negreplay.prepare import Places
 from negreplay.results.metrics import Row
 from negreplay.results.table import KINDS
+from negreplay.run import start
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
 PANDAS, FOLLOWING = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -24,17 +25,15 @@ def test_the_page_names_exactly_the_columns():
     assert columns == expected | {"class NAME": "number or empty"} and list(columns)[:-1] == list(expected)
 
 
-def test_its_programs_run_on_the_results_of_a_run(negreplay: Negreplay, capfd: pytest.CaptureFixture[str]):
-    assert run(negreplay, digits("no-replay"), out="digits").code == 0
-    files = {re.sub(r"\..*-\d+", "", path.name) for path in Path("digits").iterdir()}
+def test_its_programs_run_on_a_run(negreplay: Negreplay, capfd: pytest.CaptureFixture[str]):
     Path("runs").mkdir()
-    shutil.move("digits", "runs/digits")
+    start(Path("runs/digits"), digits("no-replay"), Places(Path(), Path(), None), 1, "test")
+    exec(compile(FOLLOWING, "docs/results.md", "exec"), {})
+    assert len(capfd.readouterr().out.splitlines()) == 3
+    assert negreplay("report", "runs/digits").code == 0
+    table = PAGE.partition("| file |")[2].partition("\n\n")[0]
+    named = re.findall(r"`([\w.-]+)/?`", " ".join(line.split("|")[1] for line in table.splitlines()[2:]))
+    assert {path.name for path in Path("runs/digits").iterdir()} == set(named) - {"wandb"}
     mpl.use("agg")
     exec(compile(PANDAS, "docs/results.md", "exec"), {})
     assert "no-replay" in capfd.readouterr().out and Path("growing.png").stat().st_size > 5000
-    first = PAGE.partition("| file |")[2].partition("\n\n")[0]
-    named = re.findall(r"`([\w.-]+)/?`", " ".join(line.split("|")[1] for line in first.splitlines() if "|" in line[1:]))
-    assert files == set(named) - {"tensorboard", "wandb"}
-    Path("runs/digits/checkpoints/no-replay-0.safetensors").unlink()
-    exec(compile(FOLLOWING, "docs/results.md", "exec"), {})
-    assert len(capfd.readouterr().out.splitlines()) == 3 and list(Path("runs/digits/tensorboard/no-replay-0").iterdir())
