@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from negreplay.bridges.followers import following
 from negreplay.data.download import Advance
 from negreplay.prepare import Event
 from negreplay.recipe import Study
@@ -58,26 +59,35 @@ class Lines:
             self.line(text)
 
 
-def learn_and_report(run: Run, shipped: Sequence[Study], console: Console) -> None:
+def learn_and_report(run: Run, shipped: Sequence[Study], console: Console, followers: Sequence[str] = ()) -> None:
     """Says what there is to learn from, learns what is left of a run, writes its report and prints its table.
 
     Args:
         run: the run.
         shipped: the studies of the library, of which the report says what was changed.
         console: where it is shown.
+        followers: other tools that are shown the events (see `negreplay.bridges.followers`).
 
     Raises:
+        UserError: one of the followers cannot follow.
         KeyboardInterrupt: Ctrl-C was pressed while it learned, or, if it is a `Terminated`, the system ended it; its
             text says how to go on.
     """
     for sentence in run.images:
         Lines(console, time.monotonic).line(sentence)
     try:
-        with closing(learn(run)) as events:
-            show(events, console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
+        with closing(learn(run)) as events, following(followers, run.folder, run.study) as follower:
+            show(shown_to(follower, events), console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
     except KeyboardInterrupt as stop:
         raise type(stop)(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.") from None
     conclude(run, report(run, shipped), console)
+
+
+def shown_to(follower: Callable[[Event], None], events: Iterable[Event]) -> Iterator[Event]:
+    """The same events, each of which somebody else sees first."""
+    for event in events:
+        follower(event)
+        yield event
 
 
 def conclude(run: Run, rows: Sequence[Row], console: Console) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from negreplay import __version__
 from negreplay.cli.data import DataCommand
+from negreplay.cli.hub import PullCommand, PushCommand
 from negreplay.cli.models import ExportCommand, ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
 from negreplay.cli.photographs import LearnCommand, PredictCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
@@ -29,6 +30,8 @@ COMMANDS = {
     "merge": MergeCommand,
     "undo": UndoCommand,
     "export": ExportCommand,
+    "push": PushCommand,
+    "pull": PullCommand,
     "teach": TeachCommand,
     "run": RunCommand,
     "list": ListCommand,

@@ -65,18 +65,22 @@ class RunCommand:
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
     threads: int = 1
     """Threads of each arm; numbers depend on it in their last bits, but never on --jobs."""
+    follow: tuple[str, ...] = ()
+    """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
     def __call__(self, console: Console) -> None:
         from negreplay.builders.changes import changed, parse_settings, select, with_backbone
 
         study = select(_study(self.study), self.arms, self.seeds)
         study = changed(with_backbone(study, self.backbone, self.pretrained), parse_settings(self.set))
+        from negreplay.bridges.followers import check_followers
         from negreplay.devices import Device
         from negreplay.display import learn_and_report
         from negreplay.prepare import Places
         from negreplay.run import start
         from negreplay.slow_paths import avoid_slow_paths
 
+        check_followers(self.follow)
         avoid_slow_paths()
         folder = self.out or _unused(Path("runs") / study.name)
         store = self.store.absolute() if self.store else None
@@ -92,7 +96,7 @@ class RunCommand:
             raise UserError(
                 f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
             ) from error
-        learn_and_report(run, STUDIES, console)
+        learn_and_report(run, STUDIES, console, self.follow)
 
 
 @dataclass(frozen=True)
@@ -101,14 +105,18 @@ class ResumeCommand:
 
     folder: tyro.conf.Positional[Path]
     """Folder of the run."""
+    follow: tuple[str, ...] = ()
+    """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
     def __call__(self, console: Console) -> None:
+        from negreplay.bridges.followers import check_followers
         from negreplay.display import learn_and_report
         from negreplay.run import resume
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
-        learn_and_report(resume(self.folder), STUDIES, console)
+        check_followers(self.follow)
+        learn_and_report(resume(self.folder), STUDIES, console, self.follow)
 
 
 @dataclass(frozen=True)

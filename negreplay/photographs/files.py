@@ -10,19 +10,24 @@ from safetensors import SafetensorError
 
 from negreplay.errors import UserError
 from negreplay.files import alone, write_beside, write_whole
-from negreplay.photographs.model import FORMAT, Description, Model
+from negreplay.photographs.model import FORMAT, Description, Model, check_recipe
 from negreplay.sealed import NOT_AS_WRITTEN, read_sealed
 
 
-def read_model(path: Path) -> Model:
+def read_model(path: Path, remedy: str = "") -> Model:
     """The model in a file.
+
+    Args:
+        path: of the file.
+        remedy: against damage; without one it is the version before, or another copy.
 
     Raises:
         UserError: it is missing, damaged, no model, or of a newer version.
     """
     if not path.is_file():
         raise UserError(f"there is no model {path}: `negreplay learn FOLDER --model {path}` makes one.")
-    remedy = f"`negreplay undo --model {path}` takes the version before." if before(path).exists() else "copy it again."
+    undoing = f"`negreplay undo --model {path}` takes the version before."
+    remedy = remedy or (undoing if before(path).exists() else "copy it again.")
     try:
         text, tensors, intact = read_sealed(path)
     except (SafetensorError, OSError) as error:
@@ -41,6 +46,7 @@ def read_model(path: Path) -> Model:
         wrong = next((name for name, of in tensors.items() if of.is_floating_point() and not of.isfinite().all()), None)
         if wrong is not None:
             raise ValueError(f"{wrong} holds values that are not finite")
+        check_recipe(description.recipe, description.size)
         model = Model(description.recipe, description.size, description.origin, description.holds_back)
         model.fill(description, tensors)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AssertionError, ValidationError) as error:
@@ -51,7 +57,12 @@ def read_model(path: Path) -> Model:
 
 def write_model(model: Model, path: Path) -> None:
     """Writes a model whole or not at all; the version before stays beside it."""
-    write_beside(path, before(path), model.content())
+    write_version(model.content(), path)
+
+
+def write_version(content: bytes, path: Path) -> None:
+    """Writes the content of a model's file; the version before stays beside it."""
+    write_beside(path, before(path), content)
 
 
 def change(path: Path, edit: Callable[[Model], str]) -> str:

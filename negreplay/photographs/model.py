@@ -94,8 +94,7 @@ class Model:
             size: as above.
             hold: as `holds_back`.
         """
-        classifier = ClassifierRecipe(network.backbone, INPUT, renorm=None)
-        model = cls(Recipe("model", None, classifier, learner=spec or RDARecipe()), size, network.origin, hold)
+        model = cls(recipe_of(network.backbone, spec or RDARecipe()), size, network.origin, hold)
         model.learner.classifier.back.load_state_dict(network.net.state_dict())
         return model
 
@@ -245,6 +244,17 @@ class Model:
         classes = tensors["pictures.classes"].tolist()
         self.pictures = dict(zip(tensors["pictures.fingerprints"].tolist(), classes, strict=True))
         self.lessons = description.lessons
+
+
+def recipe_of(backbone: str, spec: LearnerRecipe) -> Recipe:
+    """The recipe of every model with this network and this learner."""
+    return Recipe("model", None, ClassifierRecipe(backbone, INPUT, renorm=None), learner=spec)
+
+
+def check_recipe(recipe: Recipe, size: int) -> None:
+    """Raises a ValueError for what `Model.new` does not make: a file may not make us read others, or download any."""
+    if recipe != recipe_of(recipe.classifier.backbone, recipe.learner) or not 32 <= size <= 1024:
+        raise ValueError("its network is not described as that of a model")
 
 
 def now() -> str:

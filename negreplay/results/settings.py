@@ -41,9 +41,9 @@ def changes(study: Study, shipped: Study) -> list[tuple[str, str]]:
     return [(what, "all arms" if len(arms) == everywhere > 1 else ", ".join(arms)) for what, arms in changed.items()]
 
 
-def _settings(recipe: Recipe) -> dict[str, str]:
+def settings_of(recipe: Recipe) -> dict[str, Any]:
     """All settings of an arm but its name, by dotted name; a part that may be missing has an entry of its own."""
-    settings: dict[str, str] = {}
+    settings: dict[str, Any] = {}
 
     def add(values: dict[str, Any], prefix: str) -> None:
         for key, value in values.items():
@@ -51,11 +51,15 @@ def _settings(recipe: Recipe) -> dict[str, str]:
                 settings[prefix + key] = "yes"
                 add(value, f"{prefix}{key}.")
             else:
-                settings[prefix + key] = NONE if value is None else str(value)
+                settings[prefix + key] = value
 
     add(asdict(recipe), "")
     del settings["name"]
     return settings
+
+
+def _settings(recipe: Recipe) -> dict[str, str]:
+    return {name: NONE if value is None else str(value) for name, value in settings_of(recipe).items()}
 
 
 def _apart(values: Sequence[str | None]) -> int:
