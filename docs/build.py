@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,7 +22,13 @@ SITE = ROOT / "site"
 USUAL = re.compile(r"Build started|Build finished in .*|No issues found|\s*")
 """What Zensical prints when nothing is wrong. It does not count warnings of docstrings, so every other line counts."""
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+INDENT = re.compile(r"(?<=\n)( +)(?=\S)")
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(#[^)\s]*)?\)")
+
+UNREAD = ("code", "pre", "script", "style")
+"""What holds text that is not to be read as prose."""
+MARKDOWN = re.compile(r"^ *(?:-|\d+\.) .*|^\|.*|^ *```.*|.*\]\(.*", re.MULTILINE)
+"""Lists, tables, fences and links that were not understood, as readers of Markdown differ in what they want."""
 
 
 def place(source: Path) -> str | None:
@@ -44,7 +51,7 @@ def place(source: Path) -> str | None:
 
 
 def relinked(text: str, source: Path) -> str:
-    """A page's text, whose links lead to where their files lie on the site. Code is left as it is."""
+    """A page's text as the site wants it: links lead to where files lie on the site. Code is left as it is."""
     here = place(source)
     assert here is not None
 
@@ -64,7 +71,9 @@ def relinked(text: str, source: Path) -> str:
         pieces += [text[end : code.start()], code[0]]
         end = code.end()
     pieces.append(text[end:])
-    return "".join(piece if index % 2 else LINK.sub(link, piece) for index, piece in enumerate(pieces))
+    # What belongs to a point of a list is indented by two in the repository, and Zensical wants four.
+    prose = (INDENT.sub(r"\1\1", LINK.sub(link, piece)) for piece in pieces[::2])
+    return "".join(text for pair in zip_longest(prose, pieces[1::2], fillvalue="") for text in pair)
 
 
 def notebook(source: Path) -> str:
@@ -130,10 +139,13 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.assets: list[str] = []
         self.anchors: set[str] = set()
+        self.left_over: list[str] = []
+        self.code = 0
         self.feed(path.read_text())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
+        self.code += tag in UNREAD
         self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "a" and "href" in values:
             self.links.append(values["href"])
@@ -142,12 +154,20 @@ class Page(HTMLParser):
         self.assets += [values[name] for name in ("src", "data", "poster") if name in values]
         self.assets += [part.split()[0] for part in values.get("srcset", "").split(",") if part.strip()]
 
+    def handle_endtag(self, tag: str) -> None:
+        self.code -= tag in UNREAD
+
+    def handle_data(self, data: str) -> None:
+        if not self.code:
+            self.left_over += MARKDOWN.findall(data)
+
 
 def faults(site: Path) -> list[str]:
     """What is wrong with a built site: links and pictures that lead nowhere, and what is asked of another host."""
     pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
     found = []
     for path, page in pages.items():
+        found += [f"{path.relative_to(site)} shows its Markdown: {line}" for line in page.left_over]
         for address in (*page.links, *page.assets):
             parts = urlsplit(address)
             if parts.scheme in ("data", "mailto"):
