@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "build" / "pages"
 SITE = ROOT / "site"
+LIBRARY = ROOT / "docs" / "library.md"
 USUAL = re.compile(r"Build started|Build finished in .*|No issues found|\s*")
 """What Zensical prints when nothing is wrong. It does not count warnings of docstrings, so every other line counts."""
 CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.DOTALL | re.MULTILINE)
@@ -84,24 +85,38 @@ def notebook(source: Path) -> str:
 
 
 def program(source: Path) -> str:
-    """An example as a page: its docstring's first sentence, and all of it as code."""
-    text = source.read_text()
-    return f"# {source.name}\n\n```python\n{text}```\n"
+    """An example as a page: its name, and all of it as code."""
+    return f"# {source.name}\n\n```python\n{source.read_text()}```\n"
+
+
+def rooms() -> dict[str, str]:
+    """Where each public name comes from."""
+    from negreplay import PUBLIC
+
+    return {name: f"negreplay.{room}.{name}" for room, names in PUBLIC.items() for name in names}
 
 
 def api() -> str:
     """A page with the docstring of every public name, in the order and under the headings of docs/library.md."""
-    from negreplay import PUBLIC
-
-    rooms = {name: room for room, names in PUBLIC.items() for name in names}
+    known = rooms()
     lines = ["# API", "Every public name, `import negreplay as nr`, from its docstring."]
-    for line in (ROOT / "docs" / "library.md").read_text().splitlines():
+    for line in LIBRARY.read_text().splitlines():
         if line.startswith("## "):
             lines.append(line)
         elif line.startswith("| `"):
-            for name in re.findall(r"`(\w+)`", line.split("|")[1]):
-                lines.append(f"::: negreplay.{rooms[name]}.{name}\n    options:\n      heading: nr.{name}")
+            names = re.findall(r"`(\w+)`", line.split("|")[1])
+            lines += [f"::: {known[name]}\n    options:\n      heading: nr.{name}" for name in names]
     return "\n\n".join(lines) + "\n"
+
+
+def with_api(text: str) -> str:
+    """The page of public names, each of which leads to its docstring."""
+    known = rooms()
+
+    def link(cell: re.Match[str]) -> str:
+        return re.sub(r"`(\w+)`", lambda name: f"[{name[0]}](api.md#{known[name[1]]})", cell[0])
+
+    return re.sub(r"^\| `[^|]+\|", link, text, flags=re.MULTILINE)
 
 
 def gather() -> None:
@@ -116,7 +131,8 @@ def gather() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         match source.suffix:
             case ".md":
-                target.write_text(relinked(source.read_text(), source))
+                text = relinked(source.read_text(), source)
+                target.write_text(with_api(text) if source == LIBRARY else text)
             case ".ipynb":
                 target.write_text(relinked(notebook(source), source))
             case ".py":

@@ -40,6 +40,12 @@ def test_every_public_name_is_documented_once():
     assert sorted(objects) == sorted((room, name) for room, names in nr.PUBLIC.items() for name in names)
 
 
+def test_public_names_lead_to_their_docstrings():
+    page = BUILD.with_api(BUILD.LIBRARY.read_text())
+    links = re.findall(r"\[`(\w+)`\]\(api\.md#negreplay\.[\w.]+\.(\w+)\)", page)
+    assert sorted(links) == sorted((name, name) for names in nr.PUBLIC.values() for name in names)
+
+
 def test_links_lead_to_where_files_lie_on_the_site():
     text = (
         "[a](which.md#x) [b](../benchmarks/README.md) [`c`](../examples/own_loop.py) ![d](idea.png) [e](#here)\n"
