@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test style check bench
+.PHONY: demo docs test style check bench
 
 # torch is installed first and by itself, so that pip takes the version of the constraints file and nothing newer.
 .venv/installed: pyproject.toml constraints.txt
@@ -22,7 +22,11 @@ style: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-check: style test
+# The documentation site, in site/index.html; a warning or a link that leads nowhere is an error.
+docs: .venv/installed
+	$(BIN)/python docs/build.py
+
+check: style docs test
 
 # Hours: the studies of benchmarks/, with images from $$NEGREPLAY_DATA and weights from $$NEGREPLAY_WEIGHTS.
 bench: .venv/installed

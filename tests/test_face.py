@@ -77,16 +77,6 @@ def test_the_example_with_scikit_learn_is_short_and_learns_as_much_in_parts_as_a
     assert abs(float(printed["class by class"]) - float(printed["at once"])) < 0.005
 
 
-def test_the_program_with_scikit_learn_is_short_and_learns():
-    page = (ROOT / "docs" / "library.md").read_text()
-    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    assert len(program.splitlines()) < 15
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment()
-    )
-    assert min(map(float, done.stdout.split())) > 0.93
-
-
 def test_an_experience_of_two_tensors():
     x, y = torch.rand(5, 1, 8, 8), torch.tensor([2, 0, 2, 1, 2])
     experience = nr.experience(x, y, classes=4, index=3)

@@ -19,8 +19,8 @@ from negreplay.bridges.hub import FILE, from_pretrained, pull, push
 from negreplay.errors import UserError
 from negreplay.photographs.changes import forget, rename
 from negreplay.photographs.files import before, change, read_model, write_model
-from negreplay.photographs.model import digest
 from negreplay.photographs.predictions import files_to_predict, predict
+from negreplay.sealed import seal
 
 MODEL, REPO = Path("shop.safetensors"), "ann/shop"
 # The package sends large files without Xet in a way that its own library for HTTP advises against.
@@ -187,7 +187,7 @@ def hostile(change: dict[str, object]) -> bytes:
     raw["recipe"]["classifier"] |= change.get("classifier", {})
     raw |= {"size": change.get("size", raw["size"])}
     text = json.dumps(raw)
-    return save(load_file(MODEL), {"negreplay": text, "digest": digest(text, load_file(MODEL))})
+    return seal(text, load_file(MODEL))
 
 
 @pytest.mark.parametrize(
