@@ -8,43 +8,72 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from negreplay.checkpoint import Position, load_checkpoint, read_rows_of, save_checkpoint, table_of
+from negreplay.checkpoint import Checkpoints, Position, table_of
 from negreplay.evaluation import Accuracies, evaluate
+from negreplay.interrupts import Postponed
+from negreplay.journal import Journal
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.recipe import Front
 from negreplay.results.metrics import Row
-from negreplay.results.table import GrowingTable
+from negreplay.results.table import GrowingTable, read_rows
 
 
 def learn_cell(cell: Cell) -> Iterator[Event]:
-    """Learns what is left of the stream; saves after each experience."""
+    """Learns what is left of the stream, and saves from time to time, inside experiences too.
+
+    It also saves when it is closed, and when Ctrl-C or SIGTERM ask for the end, which wait until a step is finished.
+    """
     recipe = cell.recipe
     stream, learner, rng = build_cell(cell)
     constant = _constant(learner)
-    position = load_checkpoint(cell.checkpoint, learner, rng, constant)
+    checkpoints = Checkpoints(cell.checkpoint, learner, rng, constant, cell.every)
+    position, marks = checkpoints.load()
     if position.learned == len(stream):
         return
     stream = yield from over_latents(cell, stream, learner)
-    table = GrowingTable(table_of(cell.checkpoint), read_rows_of(cell.checkpoint))
-    rows, clock = position.rows, Clock(position.seconds)
+    counted = read_rows(table_of(cell.checkpoint), position.rows) if position.rows else []
+    table = GrowingTable(table_of(cell.checkpoint), counted)
+    rows, clock, start = position.rows, Clock(position.seconds), position
     _forget_peak()
     for index in range(position.learned, len(stream)):
-        experience = stream[index]
-        for step in learner.learn(experience):
+        experience, taken, stop = stream[index], start.taken, Postponed()
+        journal = Journal(learner, rng, constant, marks)
+        steps = journal.watch(learner.learn(experience))
+        while True:
+            with stop:
+                step = next(steps, None)
+            if step is None:
+                break
             clock.add(step.part)
-            yield Event(recipe.name, cell.seed, index, len(stream), step, None)
-        clock.add("classifier")
-        row = None
-        if _due(index, len(stream), recipe.evaluate_every):
-            accuracies = evaluate(learner, stream, index)
-            clock.add("evaluation")
-            row = _row(cell, index, len(stream), accuracies, clock, learner)
-            table.add(row)
-            rows += 1
-        position = Position(index + 1, len(stream), rows, clock.seconds)
-        save_checkpoint(cell.checkpoint, learner, rng, position, constant)
-        yield Event(recipe.name, cell.seed, index, len(stream), None, row)
+            taken += 1
+            here = Position(index, len(stream), rows, dict(clock.seconds), taken)
+            if saved := stop.asked or checkpoints.due:
+                checkpoints.save_inside(journal, start, here)
+            stop.act()
+            try:
+                yield Event(recipe.name, cell.seed, index, len(stream), step, None)
+            except GeneratorExit:
+                if not saved:
+                    checkpoints.save_inside(journal, start, here)
+                raise
+        with stop:
+            clock.add("classifier")
+            row = None
+            if _due(index, len(stream), recipe.evaluate_every):
+                accuracies = evaluate(learner, stream, index)
+                clock.add("evaluation")
+                row = _row(cell, index, len(stream), accuracies, clock, learner)
+                table.add(row)
+                rows += 1
+            start, marks = Position(index + 1, len(stream), rows, dict(clock.seconds)), []
+            checkpoints.end(start, now=stop.asked)
+        stop.act()
+        try:
+            yield Event(recipe.name, cell.seed, index, len(stream), None, row)
+        except GeneratorExit:
+            checkpoints.end(start, now=True)
+            raise
 
 
 def _row(cell: Cell, index: int, experiences: int, accuracies: Accuracies, clock: "Clock", learner: Learner) -> Row:

@@ -1,81 +1,195 @@
-"""Saving and loading a learner at the end of an experience.
+"""Saving and loading a learner at the end of an experience, or inside one.
 
-A checkpoint is one safetensors file: the learner's `state_dict`, the state of the random generator, and as metadata the
-position. Beside it is the table of the rows so far, to which a line is added before a checkpoint that counts it: what a
-kill leaves below the rows that are counted does not count. So saving costs the same after any number of experiences.
-Reading executes nothing.
+A checkpoint is a sealed file: the learner's state, that of the random generator, and as text the position. At the end
+of an experience it holds the whole `state_dict`. Inside an experience it holds the marks of a `Journal`, and names the
+checkpoint of the experience's start by its checksum. The last two of each kind are kept. A damaged one is set aside,
+and the one before it is used.
+
+Beside them is the table of the rows so far, to which a line is added before a checkpoint that counts it: what a kill
+leaves below the rows that are counted does not count. So saving costs the same after any number of experiences.
 """
 
 import json
 import math
+import sys
+import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import nn
+from safetensors import SafetensorError
+from torch import Tensor, nn
 
 from negreplay.errors import UserError
-from negreplay.files import write_whole
+from negreplay.files import write_beside
+from negreplay.journal import Journal, Mark
 from negreplay.results.metrics import Row
 from negreplay.results.table import read_rows
+from negreplay.sealed import NOT_AS_WRITTEN, Header, read_header, read_sealed, seal
 
 RANDOM_STATE = "random_state"
+FORMAT = 2
+"""The version of the layout of a checkpoint's text."""
 
 
 @dataclass(frozen=True)
 class Position:
     """How far an arm with a seed has come: experiences learned, of how many, and how many rows were written.
 
-    `seconds` are those spent since the last row, by part of the work.
+    `seconds` are those spent since the last row, by part of the work, and `taken` the steps inside the next experience.
     """
 
     learned: int = 0
     experiences: int = 0
     rows: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    taken: int = 0
 
 
-def save_checkpoint(
-    path: Path, learner: nn.Module, rng: torch.Generator, position: Position, constant: Collection[str]
-) -> None:
-    """Writes the checkpoint in one piece; `constant` names the state that is rebuilt from the recipe and left out."""
-    state = {k: v.detach().cpu().contiguous() for k, v in learner.state_dict().items() if k not in constant}
-    state[RANDOM_STATE] = rng.get_state()
-    metadata = {name: json.dumps(value) for name, value in vars(position).items()}
-    write_whole(path, save(state, metadata))
+class _Found(NamedTuple):
+    """A checkpoint whose header can be read; `stages` are the numbers of its marks, if it is inside an experience."""
+
+    path: Path
+    position: Position
+    digest: str
+    base: str | None
+    stages: list[dict[str, Any]]
 
 
-def read_position(path: Path) -> Position:
-    """How far the arm behind this file has come; nothing learned where there is no file.
+def before(path: Path) -> Path:
+    """Where the checkpoint before the one in this file is."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
 
-    Raises:
-        UserError: the file is damaged, or an earlier version has written it.
-    """
-    if not path.exists():
-        return Position()
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-        if metadata["rows"].startswith("["):
-            raise UserError(
-                f"the checkpoint {path} is of version 0.1: finish the run with that version, "
-                "or run the study anew in another folder."
-            )
-        learned, experiences, rows = (int(metadata[name]) for name in ("learned", "experiences", "rows"))
-        seconds = {part: float(value) for part, value in json.loads(metadata["seconds"]).items()}
-        if not 0 <= rows <= learned <= experiences or not all(0 <= value < math.inf for value in seconds.values()):
-            raise ValueError(f"{rows} rows of {learned} of {experiences} experiences, and seconds {seconds}")
-        return Position(learned, experiences, rows, seconds)
-    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from error
+
+def inside(path: Path) -> Path:
+    """Where the checkpoint inside the next experience is."""
+    return path.with_name(f"{path.stem}.inside{path.suffix}")
 
 
 def table_of(checkpoint: Path) -> Path:
     """The file of the rows that belong to a checkpoint."""
     return checkpoint.with_suffix(".csv")
+
+
+class Checkpoints:
+    """The checkpoints of one arm with one seed, written at most every so many seconds.
+
+    Args:
+        path: of the newest one at the end of an experience; the others are beside it.
+        learner: whose state they hold.
+        rng: its generator.
+        constant: names of state that is rebuilt from the recipe and left out.
+        every: seconds from one to the next; with 0 they are written after each step.
+    """
+
+    def __init__(
+        self, path: Path, learner: nn.Module, rng: torch.Generator, constant: Collection[str], every: float = 0.0
+    ) -> None:
+        self.path, self.learner, self.rng, self.constant, self.every = path, learner, rng, constant, every
+        self._last, self._base, self._at = time.monotonic(), "", Position()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._last >= self.every
+
+    def end(self, position: Position, now: bool = False) -> None:
+        """An experience has ended: writes a checkpoint if it is time, after the last one, or if it has to be `now`."""
+        last = position.learned == position.experiences
+        if self._base and self._at == position:
+            return
+        if not (now or last or self.due):
+            self._base = ""
+            return
+        state = {name: of for name, of in self.learner.state_dict().items() if name not in self.constant}
+        self._write(state | {RANDOM_STATE: self.rng.get_state()}, position)
+        before(inside(self.path)).unlink(missing_ok=True)  # the newer one is the last but one checkpoint now
+        if last:
+            inside(self.path).unlink(missing_ok=True)
+
+    def save_inside(self, journal: Journal, start: Position, position: Position) -> None:
+        """Writes a checkpoint inside an experience, whose `start` is written first if it is not there."""
+        if not self._base:
+            self._write(journal.start | {RANDOM_STATE: journal.random}, start)
+        marks = journal.record()
+        tensors = {f"{i}.{name}": of for i, mark in enumerate(marks) for name, of in mark.tensors.items()}
+        text = _text(position, base=self._base, stages=[mark.numbers for mark in marks])
+        path = inside(self.path)
+        write_beside(path, before(path), seal(text, tensors))
+        self._last = time.monotonic()
+
+    def _write(self, tensors: dict[str, Tensor], position: Position) -> None:
+        write_beside(self.path, before(self.path), seal(_text(position), tensors))
+        self._last, self._base, self._at = time.monotonic(), read_header(self.path).digest, position
+
+    def load(self) -> tuple[Position, list[Mark]]:
+        """Restores learner and generator as they were last saved, or leaves them alone where there is no file.
+
+        Returns:
+            How far the arm has come, and the marks of the experience that has begun.
+
+        Raises:
+            UserError: all checkpoints are damaged, or their state is not the state of this learner.
+        """
+        damaged: dict[Path, str] = {}
+        found = _found(self.path, damaged)
+        for one in found:
+            base = next((other for other in found if other.digest == one.base and not other.base), None)
+            try:
+                if one.base:
+                    if base is None:
+                        continue  # its experience has ended since
+                    marks = _marks(one)
+                    self._load(base.path)
+                else:
+                    marks = []
+                    self._load(one.path)
+            except _DamagedError as error:
+                damaged[error.path] = error.reason
+                continue
+            self._base = base.digest if base else one.digest
+            for path, reason in damaged.items():
+                _set_aside(path, reason, one.position)
+            return one.position, marks
+        if damaged:
+            raise _unreadable(*next(iter(damaged.items())))
+        return Position(), []
+
+    def _load(self, path: Path) -> None:
+        own, constant = self.learner.state_dict(), self.constant
+        state = _tensors(path)
+        try:
+            random = state.pop(RANDOM_STATE)
+            torch.Generator().set_state(random)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise _DamagedError(path, _reason(error)) from error
+        if different := state.keys() ^ (own.keys() - set(constant)):
+            raise _of_another_learner(path, f"{min(different)} is in only one of them")
+        try:
+            # Names are compared above, for batch norm does not report a missing counter.
+            self.learner.load_state_dict(state | {name: own[name] for name in constant})
+        except RuntimeError as error:
+            raise _of_another_learner(path, str(error).splitlines()[-1].strip()) from error
+        self.rng.set_state(random)
+
+
+def read_position(path: Path) -> Position:
+    """How far the arm behind these checkpoints has come; nothing learned where there is none.
+
+    Raises:
+        UserError: all checkpoints are damaged, or an earlier version has written them.
+    """
+    damaged: dict[Path, str] = {}
+    found = _found(path, damaged)
+    digests = {one.digest for one in found}
+    for one in found:
+        if not one.base or one.base in digests:
+            return one.position
+    if damaged:
+        raise _unreadable(*next(iter(damaged.items())))
+    return Position()
 
 
 def read_rows_of(checkpoint: Path) -> list[Row]:
@@ -93,34 +207,86 @@ def read_rows_of(checkpoint: Path) -> list[Row]:
     return read_rows(table, count) if count else []
 
 
-def load_checkpoint(path: Path, learner: nn.Module, rng: torch.Generator, constant: Collection[str]) -> Position:
-    """Restores learner and random generator as they were saved; leaves them alone where there is no file.
+class _DamagedError(Exception):
+    """A checkpoint cannot be used."""
 
-    Raises:
-        UserError: the file is damaged, or its state is not the state of this learner.
-    """
-    position = read_position(path)
-    if not position.learned:
-        return position
-    own = learner.state_dict()
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(reason)
+        self.path, self.reason = path, reason
+
+
+def _text(position: Position, **more: Any) -> str:
+    return json.dumps({"format": FORMAT, "position": asdict(position)} | more)
+
+
+def _found(path: Path, damaged: dict[Path, str]) -> list[_Found]:
+    """The checkpoints whose headers can be read, the newest first; the others are added to `damaged`."""
+    paths = (inside(path), before(inside(path)), path, before(path))
+    found = []
+    for one in paths:
+        if one.exists():
+            try:
+                found.append(_header(one))
+            except _DamagedError as error:
+                damaged[one] = error.reason
+    return sorted(found, key=lambda one: (one.position.learned, one.position.taken), reverse=True)
+
+
+def _header(path: Path) -> _Found:
     try:
-        with safe_open(path, "pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        rng.set_state(state.pop(RANDOM_STATE))
-    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
-        raise _unreadable(path, error) from error
-    if different := state.keys() ^ (own.keys() - set(constant)):
-        raise _of_another_learner(path, f"{min(different)} is in only one of them")
+        header: Header = read_header(path)
+        if header.text is None:
+            raise UserError(
+                f"the checkpoint {path} is of an earlier version, or no checkpoint: finish the run with that version, "
+                "or run the study anew in another folder."
+            )
+        described = json.loads(header.text)
+        if described["format"] > FORMAT:
+            raise UserError(f"the checkpoint {path} is of a newer version: finish the run with that version.")
+        position = Position(**described["position"])
+        numbers = position.rows, position.learned, position.experiences, position.taken
+        if not 0 <= position.rows <= position.learned <= position.experiences or position.taken < 0:
+            raise ValueError(f"rows, experiences learned, of how many, and steps are {numbers}")
+        if not all(0 <= value < math.inf for value in position.seconds.values()):
+            raise ValueError(f"seconds are {position.seconds}")
+        return _Found(path, position, header.digest, described.get("base"), described.get("stages", []))
+    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _DamagedError(path, _reason(error)) from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
     try:
-        # Names are compared above, for batch norm does not report a missing counter.
-        learner.load_state_dict(state | {name: own[name] for name in constant})
-    except RuntimeError as error:
-        raise _of_another_learner(path, str(error).splitlines()[-1].strip()) from error
-    return position
+        _, tensors, intact = read_sealed(path)
+    except (SafetensorError, OSError) as error:
+        raise _DamagedError(path, _reason(error)) from error
+    if not intact:
+        raise _DamagedError(path, NOT_AS_WRITTEN)
+    return tensors
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = " ".join(str(error).split()) or type(error).__name__
+def _marks(one: _Found) -> list[Mark]:
+    marks = [Mark({}, numbers) for numbers in one.stages]
+    for name, tensor in _tensors(one.path).items():
+        stage, _, rest = name.partition(".")
+        marks[int(stage)].tensors[rest] = tensor
+    return marks
+
+
+def _set_aside(path: Path, reason: str, position: Position) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    path.replace(aside)
+    print(
+        f"negreplay: the checkpoint {path} is damaged ({reason}): it is set aside as {aside.name}, and the arm goes on "
+        f"from the one before, of {position.learned} experiences and {position.taken} steps.",
+        file=sys.stderr,
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
     return UserError(f"the checkpoint {path} cannot be read ({reason}): move it away to start this arm anew.")
 
 

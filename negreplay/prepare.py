@@ -37,12 +37,13 @@ class Places:
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm with one seed, and the file that keeps its state."""
+    """One arm with one seed, and the file that keeps its state, which is written anew every so many seconds."""
 
     recipe: Recipe
     seed: int
     checkpoint: Path
     places: Places
+    every: float = 60.0
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,26 @@
 
 `runs/<name>/` holds `study.json` (what is run), `run.json` (how and where), `checkpoints/` (the state of each arm and
 seed, and its rows), and what comes out: `results.csv`, to which rows are added as they come, `report.html`, curves as
-PNG. What comes out can be made again from the checkpoints, and a run killed at any moment goes on from the last
-experience that each arm finished.
+PNG. What comes out can be made again from the checkpoints, and a run killed at any moment goes on from the checkpoint
+that each arm wrote last, a minute ago at most.
 """
 
 import json
-import os
-import platform
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from negreplay import __version__
 from negreplay.builders.study_files import dump_study, read_study
 from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.overview import overview
-from negreplay.devices import Device
+from negreplay.devices import Device, check_device, machine
 from negreplay.errors import UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
 from negreplay.identity import compare, identify
@@ -45,7 +42,8 @@ class Run:
     """A study in its folder: where it finds things, what was typed and on what machine, the names of its classes.
 
     `jobs` arms are learned at once, each in a process of its own when there are several. Each of them has so many
-    `threads`, for on more threads sums are rounded otherwise. `identity` is what its numbers depend on. `images` says
+    `threads`, for on more threads sums are rounded otherwise. Each is saved at most `every` so many seconds, inside
+    experiences too. `identity` is what its numbers depend on. `images` says
     in sentences what there is to learn from and to test with, and what is left out.
     """
 
@@ -57,6 +55,7 @@ class Run:
     machine: str
     classes: tuple[str, ...]
     threads: int = 1
+    every: float = 60.0
     identity: dict[str, Any] = field(default_factory=dict)
     images: tuple[str, ...] = ()
 
@@ -64,11 +63,14 @@ class Run:
         """One for each seed and arm, in the order in which they are learned."""
         seeds = [(seed, recipe) for seed in self.study.seeds for recipe in self.study.recipes]
         return [
-            Cell(recipe, seed, checkpoint_of(self.folder, recipe.name, seed), self.places) for seed, recipe in seeds
+            Cell(recipe, seed, checkpoint_of(self.folder, recipe.name, seed), self.places, self.every)
+            for seed, recipe in seeds
         ]
 
 
-def start(folder: Path, study: Study, places: Places, jobs: int, command: str, threads: int = 1) -> Run:
+def start(
+    folder: Path, study: Study, places: Places, jobs: int, command: str, threads: int = 1, every: float = 60.0
+) -> Run:
     """A new run, in a folder of its own; nothing is written before all that it needs has been found.
 
     Raises:
@@ -76,11 +78,12 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str, t
     """
     if (folder / "study.json").exists():
         raise _taken(folder)
-    if jobs < 1:
-        raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
+    _check_jobs(jobs)
+    if not 0 <= every < float("inf"):
+        raise UserError(f"--save-every is {every / 60:g}: give minutes, 0 or more.")
     if threads < 1:
         raise UserError(f"--threads is {threads}: give 1 or more.")
-    _check_device(places.device)
+    check_device(places.device)
     stream = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
     run = Run(
         folder=folder,
@@ -91,6 +94,7 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str, t
         machine=machine(places.device),
         classes=stream.names,
         threads=threads,
+        every=every,
         identity=identify(study, places),
         images=tuple(overview(stream.train, stream.test)),
     )
@@ -111,10 +115,15 @@ def start(folder: Path, study: Study, places: Places, jobs: int, command: str, t
 
 
 def _write(run: Run) -> None:
-    names = "command", "machine", "jobs", "threads", "classes", "images", "identity"
+    names = "command", "machine", "jobs", "threads", "every", "classes", "images", "identity"
     settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
     write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
     write_whole(run.folder / "study.json", dump_study(run.study))
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
 
 
 def _taken(folder: Path) -> UserError:
@@ -125,14 +134,32 @@ def _busy(folder: Path) -> str:
     return f"{folder} is being learned by another process: wait for it, or stop it."
 
 
-def resume(folder: Path) -> Run:
+def resume(
+    folder: Path,
+    jobs: int | None = None,
+    data: Path | None = None,
+    weights: Path | None = None,
+    store: Path | None = None,
+) -> Run:
     """The run in a folder, if all that its numbers depend on is as it was when it started.
+
+    Args:
+        folder: of the run.
+        jobs: another number of arms at the same time.
+        data: where the images are now.
+        weights: where the weights are now.
+        store: another folder for latents.
 
     Raises:
         UserError: there is none, its files are damaged, or its study, data or weights have changed.
     """
     run = reopen(folder)
-    _check_device(run.places.device, "resume the run on a machine that has it, or run the study in another folder.")
+    moved = {
+        name: place.absolute() for name, place in (("data", data), ("weights", weights), ("store", store)) if place
+    }
+    run = replace(run, places=replace(run.places, **moved), jobs=run.jobs if jobs is None else jobs)
+    _check_jobs(run.jobs)
+    check_device(run.places.device, "resume the run on a machine that has it, or run the study in another folder.")
     if run.identity:
         try:
             for sentence in compare(folder, run.identity, run.study, run.places):
@@ -174,6 +201,7 @@ def reopen(folder: Path) -> Run:
             machine=settings["machine"],
             classes=tuple(settings["classes"]),
             threads=int(settings.get("threads", 1)),
+            every=float(settings.get("every", 60.0)),
             identity=settings.get("identity", {}),
             images=tuple(settings.get("images", ())),
         )
@@ -217,7 +245,7 @@ def learn(run: Run) -> Generator[Event, None, None]:
     Raises:
         UserError: another process is learning it already.
     """
-    _check_device(run.places.device)
+    check_device(run.places.device)
     with alone(run.folder / LOCK, _busy(run.folder)) as lock:
         _tidy(run.folder)  # after a kill
         table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
@@ -270,27 +298,3 @@ def report(run: Run, shipped: Sequence[Study]) -> list[Row]:
             write_rows(run.folder / RESULTS, rows)
     write_report(run.folder, run.study, rows, run.machine, run.command, shipped, run.images)
     return rows
-
-
-def machine(device: Device) -> str:
-    """What learns here, and by which programs."""
-    parts = [platform.machine(), f"{os.cpu_count()} cores"]
-    if device.name.startswith("cuda"):
-        parts.append(torch.cuda.get_device_name(device.name))
-    programs = f"Python {platform.python_version()}", f"torch {torch.__version__}", f"negreplay {__version__}"
-    return ", ".join((*parts, *programs))
-
-
-def _check_device(device: Device, remedy: str | None = None) -> None:
-    """Refuses a device that is not usable here; the `remedy`, if none is given, is to choose another one."""
-    usable = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-    choices = " or ".join(usable)
-    if device.name.partition(":")[0] not in ("cpu", "cuda", "mps"):
-        raise UserError(f"the device is {device.name!r}: {choices} can be used here.")
-    try:
-        torch.empty(1, device=device.name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"the device {device.name} is not usable here ({reason}): {remedy or f'{choices} can be used.'}"
-        ) from error

@@ -43,8 +43,15 @@ def read_sealed(path: Path) -> Sealed:
     return Sealed(text, tensors, text is not None and metadata.get("digest") == _checksum(text, tensors))
 
 
-def read_text(path: Path) -> str | None:
-    """The text of a file without its tensors; None if it is no sealed file.
+class Header(NamedTuple):
+    """The text of a file, or None if it is no sealed file, and the checksum of everything in it."""
+
+    text: str | None
+    digest: str
+
+
+def read_header(path: Path) -> Header:
+    """What can be read of a file without its tensors.
 
     Raises:
         SafetensorError, OSError: as above.
@@ -55,7 +62,7 @@ def read_text(path: Path) -> str | None:
     text = metadata.get("negreplay")
     if text is not None and metadata.get("text") != _checksum(text, {}):
         raise ValueError(NOT_AS_WRITTEN)
-    return text
+    return Header(text, metadata.get("digest", ""))
 
 
 def _checksum(text: str, tensors: dict[str, Tensor]) -> str:

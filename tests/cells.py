@@ -16,11 +16,18 @@ from negreplay.recipe import Study
 
 
 def cells(
-    study: Study, folder: Path, name: str, store: bool, seeds: Sequence[int] = (0,), precision: str = "float32"
+    study: Study,
+    folder: Path,
+    name: str,
+    store: bool,
+    seeds: Sequence[int] = (0,),
+    precision: str = "float32",
+    every: float = 60.0,
 ) -> list[Cell]:
     places = Places(folder, folder, folder / "latents" if store else None, Device("cpu", precision))
     files = folder / name
-    return [Cell(r, seed, files / f"{r.name}-{seed}.safetensors", places) for r in study.recipes for seed in seeds]
+    pairs = [(recipe, seed) for recipe in study.recipes for seed in seeds]
+    return [Cell(recipe, seed, files / f"{recipe.name}-{seed}.safetensors", places, every) for recipe, seed in pairs]
 
 
 def learned(cell: Cell) -> list[dict[str, object]]:

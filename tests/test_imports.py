@@ -17,7 +17,11 @@ DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
 REPLAY = DATA | NETS | {"streams", "devices", "journal", "optimize", "statistics", "replay"}
 LEARNERS = REPLAY | {"learners"}
-RUN = LEARNERS | RESULTS | {"builders", "checkpoint", "evaluation", "prepare", "cell", "processes", "identity", "run"}
+RUN = (
+    LEARNERS
+    | RESULTS
+    | {"builders", "checkpoint", "interrupts", "evaluation", "prepare", "cell", "processes", "identity", "run"}
+)
 
 MAY_IMPORT = {
     "errors": frozenset[str](),
@@ -30,8 +34,9 @@ MAY_IMPORT = {
     "results": RESULTS,
     "data": DATA,
     "streams": DATA | {"streams"},
-    "devices": frozenset({"patterns"}),
+    "devices": BOTTOM | {"patterns"},
     "journal": frozenset({"patterns"}),
+    "interrupts": frozenset[str](),
     "optimize": BOTTOM | {"patterns", "devices", "journal"},
     "nets": NETS,
     "statistics": frozenset({"nets", "statistics"}),

@@ -99,7 +99,8 @@ def survivors(group: int) -> dict[int, str]:
 def test_a_killed_run_resumes_to_the_bit(negreplay: Negreplay, whole: Path, arm: str, learned: int):
     """It is killed as soon as an arm has learned so many experiences, in the midst of the next one."""
     checkpoint = Path(f"out/checkpoints/{arm}-0.safetensors")
-    with started("run", file_of(STUDY, Path()), "--out", "out", "--jobs", 1) as process:
+    run = "run", file_of(STUDY, Path()), "--out", "out", "--jobs", 1, "--save-every", 0
+    with started(*run) as process:
         wait_for(lambda: read_position(checkpoint).learned >= learned, process)
         process.kill()
     assert process.returncode == -signal.SIGKILL
@@ -216,7 +217,9 @@ def test_closing_what_learns_stops_it_between_two_steps(tmp_path: Path):
     events.close()
     assert [event.step.done for event in seen if event.step] == [1, 2, 3]
     assert progress_of(run) == 0
-    assert not (tmp_path / "out" / "checkpoints").exists()
+    rest = learn(run)
+    assert [event.step.done for event in (next(rest), next(rest)) if event.step] == [4, 5], "where it was closed"
+    rest.close()
 
 
 def test_results_have_each_row_when_it_comes(tmp_path: Path):
@@ -244,7 +247,7 @@ def test_results_are_right_from_the_start_of_a_resumed_run(tmp_path: Path):
 
 
 def test_a_report_leaves_results_to_the_process_that_learns(tmp_path: Path):
-    run = start(tmp_path / "out", digits("no-replay"), places(tmp_path), 1, "negreplay run")
+    run = start(tmp_path / "out", digits("no-replay"), places(tmp_path), 1, "negreplay run", every=0.0)
     events = learn(run)
     next(event for event in events if event.row)
     (tmp_path / "out/results.csv").write_text("x")
@@ -263,9 +266,8 @@ def test_a_run_learns_one_cell_for_each_seed_and_arm(tmp_path: Path):
     run = start(tmp_path / "out", STUDY, places(tmp_path), 1, "negreplay run")
     list(learn(run))
     assert progress_of(run) == len(run.cells()) == 2
-    assert {cell.checkpoint.name for cell in run.cells()} == {
-        path.name for path in (tmp_path / "out" / "checkpoints").glob("*.safetensors")
-    }
+    names = {path.name for path in (tmp_path / "out" / "checkpoints").glob("*.safetensors")}
+    assert {cell.checkpoint.name for cell in run.cells()} == names, "and of a finished one the last state is left"
 
 
 def test_nothing_is_written_for_a_run_that_cannot_start(tmp_path: Path):

@@ -65,6 +65,8 @@ class RunCommand:
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
     threads: int = 1
     """Threads of each arm; numbers depend on it in their last bits, but never on --jobs."""
+    save_every: float = 1.0
+    """Minutes from one checkpoint to the next, inside an experience too: as much is lost by a kill at most."""
     follow: tuple[str, ...] = ()
     """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
@@ -91,7 +93,7 @@ class RunCommand:
         several = max(1, min(4, cores, len(study.recipes) * len(study.seeds)))
         jobs = self.jobs or (several if self.device == "cpu" else 1)
         try:
-            run = start(folder, study, places, jobs, _command(), self.threads)
+            run = start(folder, study, places, jobs, _command(), self.threads, 60 * self.save_every)
         except NotThereError as error:
             raise UserError(
                 f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
@@ -101,10 +103,18 @@ class RunCommand:
 
 @dataclass(frozen=True)
 class ResumeCommand:
-    """Continue a run that was stopped, from the last experience that each arm finished."""
+    """Continue a run that was stopped, from the checkpoint that each arm wrote last."""
 
     folder: tyro.conf.Positional[Path]
     """Folder of the run."""
+    jobs: int | None = None
+    """Another number of arms learned at the same time."""
+    data: Path | None = None
+    """Where the images are now, if they have moved."""
+    weights: Path | None = None
+    """Where the pretrained weights are now, if they have moved."""
+    store: Path | None = None
+    """Another folder for encoded latents."""
     follow: tuple[str, ...] = ()
     """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
@@ -116,7 +126,9 @@ class ResumeCommand:
 
         avoid_slow_paths()
         check_followers(self.follow)
-        learn_and_report(resume(self.folder), STUDIES, console, self.follow)
+        learn_and_report(
+            resume(self.folder, self.jobs, self.data, self.weights, self.store), STUDIES, console, self.follow
+        )
 
 
 @dataclass(frozen=True)

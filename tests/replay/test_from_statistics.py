@@ -6,7 +6,7 @@ import pytest
 import torch
 from sources import CLASSES, LATENT, absorb, experiences, seeded
 
-from negreplay.checkpoint import Position, load_checkpoint, save_checkpoint
+from negreplay.checkpoint import Checkpoints, Position
 from negreplay.data.data import Tensors
 from negreplay.errors import UserError
 from negreplay.nets.classifier import Classifier
@@ -162,7 +162,7 @@ def test_a_checkpoint_gives_back_what_is_recalled(classifier: Classifier, tmp_pa
     rank = 3 if covariance is Covariance.LOW_RANK else None
     statistics, twin = (source(rank, covariance=covariance) for _ in range(2))
     absorb(statistics, classifier, experiences(classifier)[0])
-    save_checkpoint(tmp_path / "checkpoint", statistics, seeded(), Position(1, 4), ())
-    load_checkpoint(tmp_path / "checkpoint", twin, seeded(), ())
+    Checkpoints(tmp_path / "checkpoint", statistics, seeded(), ()).end(Position(1, 4))
+    assert Checkpoints(tmp_path / "checkpoint", twin, seeded(), ()).load() == (Position(1, 4), [])
     rows = torch.arange(9)
     assert torch.equal(recalled(twin).read(rows), recalled(statistics).read(rows))
