@@ -86,7 +86,13 @@ class Journal:
             tensor.copy_(state[name])
 
     def _passing(self, lasting: Collection[str]) -> dict[str, Tensor]:
-        return {name: tensor for name, tensor in self.learner.named_buffers() if name not in lasting}
+        derived = {
+            f"{place}.{name}".removeprefix(".")
+            for place, module in self.learner.named_modules()
+            for name in getattr(module, "derived", ())
+        }
+        passing = dict(self.learner.named_buffers())
+        return {name: passing[name] for name in passing.keys() - set(lasting) - derived}
 
 
 _present: ContextVar[Journal | None] = ContextVar("_present", default=None)

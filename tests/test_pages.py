@@ -20,6 +20,13 @@ from negreplay.studies import STUDIES, study
 STUDY_FILES = {(json.loads(code)["name"], code): page.name for page in PAGES for code in page.code("json")}
 RUN_ELSEWHERE = {*README.program.blocks}
 """Blocks that a test of their own runs; those of an example are run with the example."""
+NEEDY = {
+    "docs/export.md": "photographs/test_export.py",
+    "docs/own-loop.md": "bridges/test_own_loop.py",
+    "docs/results.md": "results/test_results_page.py",
+    "docs/sharing.md": "photographs/test_hub.py",
+}
+"""Pages whose programs need files, a server or another library, and the tests that run them there."""
 ABOUT = 0.03
 """By how much a number that a program prints may differ from the page's."""
 
@@ -29,7 +36,12 @@ def runs_elsewhere(block: str) -> bool:
 
 
 def own_program(page: Page) -> bool:
-    return page is not README and not all(map(runs_elsewhere, page.program.blocks))
+    return page is not README and page.name not in NEEDY and not all(map(runs_elsewhere, page.program.blocks))
+
+
+@pytest.mark.parametrize("page", NEEDY)
+def test_a_program_that_needs_something_is_run_where_it_is(page: str):
+    assert f'"{page.rpartition("/")[2]}"' in (ROOT / "tests" / NEEDY[page]).read_text()
 
 
 def test_every_command_is_among_what_is_typed():

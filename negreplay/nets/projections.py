@@ -18,20 +18,25 @@ class RandomMap(nn.Module):
     """
 
     seed: Tensor
+    drawn: Tensor
+    derived = ("drawn",)
+    """What is no state: buffers that are made from others where they are needed."""
 
     def __init__(self, inputs: int, units: int, rng: torch.Generator, orthogonal: bool = False) -> None:
         super().__init__()
         self.inputs, self.units, self.orthogonal = inputs, units, orthogonal
         self.register_buffer("seed", torch.randint(2**62, (), generator=rng))
-        self._drawn: dict[tuple[int, torch.device], Tensor] = {}  # no buffer, for it is no state
+        self.register_buffer("drawn", torch.empty(0), persistent=False)
+        self._drawn_from: int | None = None
 
     @property
     def matrix(self) -> Float[Tensor, "inputs units"]:
         """The matrix, on the device of the seed."""
-        key = int(self.seed), self.seed.device
-        if key not in self._drawn:
-            self._drawn = {key: self._draw(torch.Generator().manual_seed(key[0])).to(key[1])}
-        return self._drawn[key]
+        seed = int(self.seed)
+        if self._drawn_from != seed:
+            self.drawn = self._draw(torch.Generator().manual_seed(seed)).to(self.seed.device)
+            self._drawn_from = seed
+        return self.drawn
 
     def _draw(self, rng: torch.Generator) -> Float[Tensor, "inputs units"]:
         if not self.orthogonal:

@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import torch
 import yaml
 from albums import COLOURS, album, new, picture, teach
 from hub_site import TOKEN, Hub, commit_name, serve_hub
+from pages import ROOT, Page
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from tiny import Negreplay
@@ -50,6 +53,15 @@ def shop(negreplay: Negreplay) -> Negreplay:
     teach(model, album(Path("monday"), "red", "blue", numbers=range(40)))
     write_model(model, MODEL)
     return negreplay
+
+
+def test_the_program_of_the_page_names_a_picture(shop: Negreplay, hub: Hub):
+    (program,) = Page(ROOT / "docs" / "sharing.md").code("python")
+    assert shop("push", REPO, "--model", MODEL).code == 0
+    picture(COLOURS["red"], 900).save("new.jpg")
+    with redirect_stdout(StringIO()) as printed:
+        exec(program, {})
+    assert printed.getvalue().startswith("red (('red', ")
 
 
 def lesson(path: Path, name: str) -> None:
