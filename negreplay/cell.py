@@ -1,11 +1,13 @@
-"""One arm with one seed: the outer loop over experiences, resumable after each.
+"""One arm with one seed: the outer loop over experiences, resumable inside each.
 
 `learn_cell` is a generator of `Event`s, so that whoever runs it decides what to show.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from negreplay.checkpoint import Checkpoints, Position, table_of
@@ -13,10 +15,12 @@ from negreplay.evaluation import Accuracies, evaluate
 from negreplay.interrupts import Postponed
 from negreplay.journal import Journal
 from negreplay.learners.learner import Learner
+from negreplay.optimize import Step
 from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.recipe import Front
 from negreplay.results.metrics import Row
 from negreplay.results.table import GrowingTable, read_rows
+from negreplay.streams.stream import Experience
 
 
 def learn_cell(cell: Cell) -> Iterator[Event]:
@@ -34,45 +38,59 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
     stream = yield from over_latents(cell, stream, learner)
     counted = read_rows(table_of(cell.checkpoint), position.rows) if position.rows else []
     table = GrowingTable(table_of(cell.checkpoint), counted)
-    rows, clock, start = position.rows, Clock(position.seconds), position
+    start, clock = replace(position, experiences=len(stream)), Clock(position.seconds)
     _forget_peak()
     for index in range(position.learned, len(stream)):
-        experience, taken, stop = stream[index], start.taken, Postponed()
+        event = partial(Event, recipe.name, cell.seed, index, len(stream))
         journal = Journal(learner, rng, constant, marks)
-        steps = journal.watch(learner.learn(experience))
-        while True:
-            with stop:
-                step = next(steps, None)
-            if step is None:
-                break
-            clock.add(step.part)
-            taken += 1
-            here = Position(index, len(stream), rows, dict(clock.seconds), taken)
-            if saved := stop.asked or checkpoints.due:
-                checkpoints.save_inside(journal, start, here)
-            stop.act()
-            try:
-                yield Event(recipe.name, cell.seed, index, len(stream), step, None)
-            except GeneratorExit:
-                if not saved:
-                    checkpoints.save_inside(journal, start, here)
-                raise
-        with stop:
+        yield from _learn(learner, stream[index], journal, checkpoints, start, clock, event)
+        row, rows, marks = None, start.rows, []
+        with Postponed() as stop:
             clock.add("classifier")
-            row = None
             if _due(index, len(stream), recipe.evaluate_every):
                 accuracies = evaluate(learner, stream, index)
                 clock.add("evaluation")
                 row = _row(cell, index, len(stream), accuracies, clock, learner)
                 table.add(row)
                 rows += 1
-            start, marks = Position(index + 1, len(stream), rows, dict(clock.seconds)), []
+            start = Position(index + 1, len(stream), rows, dict(clock.seconds))
             checkpoints.end(start, now=stop.asked)
         stop.act()
         try:
-            yield Event(recipe.name, cell.seed, index, len(stream), None, row)
+            yield event(None, row)
         except GeneratorExit:
             checkpoints.end(start, now=True)
+            raise
+
+
+def _learn(
+    learner: Learner,
+    experience: Experience,
+    journal: Journal,
+    checkpoints: Checkpoints,
+    start: Position,
+    clock: "Clock",
+    event: Callable[[Step, None], Event],
+) -> Iterator[Event]:
+    """Learns an experience, or what its journal leaves of it, and saves inside it when it is time."""
+    steps, taken, stop = journal.watch(learner.learn(experience)), start.taken, Postponed()
+    while True:
+        with stop:
+            step = next(steps, None)
+        if step is None:
+            return
+        clock.add(step.part)
+        taken += 1
+        here = replace(start, seconds=dict(clock.seconds), taken=taken)
+        saved = stop.asked or checkpoints.due
+        if saved:
+            checkpoints.save_inside(journal, start, here)
+        stop.act()
+        try:
+            yield event(step, None)
+        except GeneratorExit:
+            if not saved:
+                checkpoints.save_inside(journal, start, here)
             raise
 
 
