@@ -30,7 +30,8 @@ def test_commands_for_photographs_run_in_turn(page: Page, negreplay: Negreplay):
         for name in names:
             for number in range(12):
                 draw(Path("photos", day, name, f"{number}.png"), name, number + 100 * len(day))
-    draw(Path("new.jpg"), "cat", 1000)
+    for name in ("new.jpg", "photo.jpg"):
+        draw(Path(name), "cat", 1000)
     draw(Path("more", "1.png"), "dog", 1001)
     lines = commands(page)
     first = ["negreplay", "learn", "photos/monday", "--model", "shop.safetensors"]
