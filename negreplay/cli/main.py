@@ -6,6 +6,7 @@ What only some commands need, torch above all, is imported inside them, so that 
 import os
 import signal
 import sys
+import warnings
 from errno import EDQUOT, EFBIG, ENOSPC
 from typing import NoReturn
 
@@ -48,6 +49,7 @@ def main() -> None:
         print(f"negreplay {__version__}")
         return
     signal.signal(signal.SIGTERM, _terminated)
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's, of images that it reads all the same
     console = Console()
     try:
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="negreplay", description=__doc__)(console)

@@ -1,6 +1,7 @@
 """The commands that look at a model of photographs or change it: inspect, forget, rename, merge, undo."""
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,10 +10,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.results.text import printable
+from negreplay.results.text import one_line
 
 if TYPE_CHECKING:
-    from negreplay.photographs.model import Model
+    from negreplay.photographs.model import Lesson, Model
 
 Path_ = Annotated[Path, tyro.conf.arg(metavar="FILE")]
 
@@ -29,12 +30,12 @@ class InspectCommand:
 
         model = read_model(self.model)
         counts, accuracy = model.counts, model.accuracy()
-        best = best_before(model)
+        best = best_of(model.lessons[:-1])
         table = Table(box=None, pad_edge=False)
         for column in ("class", "pictures", "recognised now", "best before"):
             table.add_column(column, justify="left" if column == "class" else "right")
         for name in model.names:
-            table.add_row(printable(name), str(counts[name]), share_of(accuracy.get(name)), percent(best.get(name)))
+            table.add_row(one_line(name), str(counts[name]), share_of(accuracy.get(name)), percent(best.get(name)))
         console.print(table)
         total = tuple(map(sum, zip(*accuracy.values(), strict=True))) or None
         say(
@@ -111,11 +112,9 @@ class UndoCommand:
     """The model."""
 
     def __call__(self, console: Console) -> None:
-        from negreplay.photographs.files import read_model, undo, writing
+        from negreplay.photographs.files import undo
 
-        with writing(self.model):
-            undo(self.model)
-            model = read_model(self.model)
+        model = undo(self.model)
         say(console, f"{self.model} knows {len(model.names)} classes again, of {sum(model.counts.values())} pictures")
 
 
@@ -139,18 +138,18 @@ def _change(path: Path, edit: "Callable[[Model], str]", console: Console) -> Non
     from negreplay.photographs.files import change
 
     sentence = change(path, edit).removesuffix(".")
-    say(console, f"{sentence}; `negreplay undo --model {path}` takes it back")
+    say(console, f"{sentence}; `negreplay undo --model {shlex.quote(str(path))}` takes it back")
 
 
 def say(console: Console, text: str) -> None:
     """Prints a line, whatever names are in it."""
-    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def best_before(model: "Model") -> dict[str, float]:
-    """The best share of each class's pictures that was recognised after any earlier lesson."""
+def best_of(lessons: "Iterable[Lesson]") -> dict[str, float]:
+    """The best share of each class's pictures that was recognised after any of some lessons."""
     best = dict[str, float]()
-    for lesson in model.lessons[:-1]:
+    for lesson in lessons:
         for name, (right, of) in lesson.accuracy.items():
             best[name] = max(best.get(name, 0.0), right / of)
     return best

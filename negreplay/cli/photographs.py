@@ -14,9 +14,9 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from negreplay.cli.models import Path_, best_before, percent, say, share_of
+from negreplay.cli.models import Path_, best_of, percent, say, share_of
 from negreplay.errors import UserError
-from negreplay.results.text import printable
+from negreplay.results.text import one_line, printable
 
 if TYPE_CHECKING:
     from negreplay.data.download import Advance
@@ -53,14 +53,16 @@ class LearnCommand:
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import follow
-        from negreplay.photographs.files import read_model, write_model, writing
+        from negreplay.photographs.files import check_path, read_model, write_model, writing
         from negreplay.photographs.lessons import learn
         from negreplay.photographs.pictures import labelled_pictures
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
+        if not self.model.exists():
+            check_path(self.model)
+        pictures = labelled_pictures(self.pictures)
         with writing(self.model):
-            pictures = labelled_pictures(self.pictures)
             if self.model.exists():
                 self._check_settings()
                 model = read_model(self.model)
@@ -69,8 +71,12 @@ class LearnCommand:
             say(console, f"network: {model.recipe.classifier.backbone}, {model.origin}")
             lessons = list["Lesson"]()
             earlier, count = model.accuracy(), len(model.labels)
-            follow(_returning(learn(model, pictures, self.unusable == "skip"), lessons.append), console)
-            write_model(model, self.model)
+            follow(
+                _returning(learn(model, pictures, self.unusable == "skip", " with --unusable skip"), lessons.append),
+                console,
+            )
+            if lessons[0].is_new:
+                write_model(model, self.model)
         _show_lesson(model, lessons[0], self.model, console)
         _compare(earlier, model.accuracy(count), console)
 
@@ -90,12 +96,10 @@ class LearnCommand:
                 )
 
     def _new(self) -> "Model":
-        from negreplay.photographs.files import check_path
         from negreplay.photographs.model import Model
         from negreplay.photographs.networks import network
         from negreplay.recipe import CLOSED_FORM
 
-        check_path(self.model)
         spec = CLOSED_FORM[self.learner or "rda"]()
         size = 224 if self.size is None else self.size
         if not 32 <= size <= 1024:
@@ -152,12 +156,11 @@ class PredictCommand:
 
         prediction = replace(prediction, path=str(Path(place) / prediction.path))
         if self.format != "table":
-            line = as_json(prediction) if self.format == "jsonl" else as_csv(prediction)
+            print(printable(as_json(prediction) if self.format == "jsonl" else as_csv(prediction)), flush=True)
         elif prediction.problem:
-            line = f"  -    {'cannot be read':{width}}  {prediction.path} ({prediction.problem})"
+            print(one_line(f"  -    {'cannot be read':{width}}  {prediction.path} ({prediction.problem})"), flush=True)
         else:
-            line = f"{prediction.best[0][1]:>4.0%}   {prediction.name:{width}}  {prediction.path}"
-        print(printable(line), flush=True)
+            print(one_line(f"{prediction.best[0][1]:>4.0%}   {prediction.name:{width}}  {prediction.path}"), flush=True)
 
 
 def _returning(steps: "Generator[Advance, None, Lesson]", take: "Callable[[Lesson], None]") -> "Iterator[Advance]":
@@ -173,14 +176,14 @@ def _compare(before: "dict[str, tuple[int, int]]", now: "dict[str, tuple[int, in
 
 
 def _show_lesson(model: "Model", lesson: "Lesson", path: Path, console: Console) -> None:
-    best = best_before(model)
+    best = best_of(of for of in model.lessons if of is not lesson)
     table = Table(box=None, pad_edge=False)
     for column in ("class", "learned", "held back", "recognised now", "best before"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for name in model.names:
         new = lesson.learned.get(name, 0), lesson.held_back.get(name, 0)
         share = share_of(lesson.accuracy.get(name))
-        table.add_row(printable(name), *(str(count or "-") for count in new), share, percent(best.get(name)))
+        table.add_row(one_line(name), *(str(count or "-") for count in new), share, percent(best.get(name)))
     console.print(table)
     known = f", {lesson.known} pictures that it knew" if lesson.known else ""
     left = f", {lesson.left_out} files that are no pictures" if lesson.left_out else ""

@@ -14,6 +14,7 @@ from negreplay.errors import UserError
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 _FIRST_BYTES = b"PK\x03\x04"
+_LARGEST_FILE = 600_000_000  # bytes: the most pixels that are read have fewer, and a bomb in a zip may have any number
 
 
 class Member(NamedTuple):
@@ -56,7 +57,14 @@ class Folder:
         return list(self._scan("", frozenset()))
 
     def read(self, member: str) -> bytes:
-        return read_file(self.path / member)
+        """The content of a file that can be an image.
+
+        Raises:
+            OSError: it cannot be read, is no regular file, or is too large.
+        """
+        path = self.path / member
+        _check_size(path.stat().st_size)
+        return read_file(path)
 
     def _scan(self, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Member]:
         """The members below `prefix`; `above` are the folders around it, into which a link may lead back."""
@@ -69,12 +77,14 @@ class Folder:
                 inside = prefix + entry.name
                 if is_hidden(inside):
                     continue
-                if entry.is_dir():
+                if _leads_nowhere(entry):
+                    yield Member(inside, 0, "")
+                elif entry.is_dir():
                     yield Member(f"{inside}/", 0, "")
                     yield from self._scan(f"{inside}/", above | {identity})
                 elif entry.is_file():
                     yield member_of(self.path, inside)
-                else:  # a broken link or a pipe, which reading refuses
+                else:  # a pipe or a device, which reading refuses
                     yield Member(inside, 0, "")
 
 
@@ -104,8 +114,14 @@ class Zip:
         return [Member(member, info.file_size, str(info.CRC)) for member, info in infos]
 
     def read(self, member: str) -> bytes:
+        """The content of a file that can be an image.
+
+        Raises:
+            Exception: it is damaged or too large; zipfile does not limit what it raises.
+        """
         if self._process != os.getpid():
             self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
+        _check_size(self._archive.getinfo(self._names[member]).file_size)
         return self._archive.read(self._names[member])
 
 
@@ -137,6 +153,20 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
 
 
+def _check_size(size: int) -> None:
+    if size > _LARGEST_FILE:
+        raise OSError(f"it has {size // 1_000_000} MB, and an image at most {_LARGEST_FILE // 1_000_000}")
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a broken link, or one that leads to itself, which reading refuses."""
+    try:
+        entry.stat()
+    except OSError:
+        return True
+    return False
+
+
 def _no_zip(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as file:
@@ -146,9 +176,12 @@ def _no_zip(path: Path) -> str:
 
 
 def _path_in_zip(info: zipfile.ZipInfo) -> str:
-    """The path with slashes; some programs write backslashes, and some write UTF-8 without saying so."""
+    """The path with slashes, from the top of the zip.
+
+    Some programs write backslashes, some a slash in front, and some UTF-8 without saying so.
+    """
     name = info.filename
     if not info.flag_bits & _UTF8:
         with suppress(ValueError):  # of a name in the old encoding, as it claims
             name = name.encode("cp437").decode()
-    return name.replace("\\", "/")
+    return name.replace("\\", "/").lstrip("/")

@@ -16,6 +16,11 @@ DECODER = 1
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
+_HEIF = (".heic", ".heif", ".hif")
+_FOREIGN = (
+    *(*_HEIF, ".jxl", ".svg", ".psd", ".eps", ".pdf", ".tga", ".ico", ".exr", ".hdr", ".dcm"),
+    *(".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".mp4", ".mov", ".avi", ".webm"),
+)
 
 
 @cache
@@ -26,8 +31,10 @@ def _formats() -> tuple[str, ...]:
     return tuple(kind for kind in wanted if kind in Image.OPEN)
 
 
-def open_image(content: bytes) -> ImageFile.ImageFile:
+def open_image(content: bytes, path: str) -> ImageFile.ImageFile:
     """The image in a file, of which only the header is read yet; its first bytes tell its kind, and not its name.
+
+    The name, which `path` ends with, only helps to say why there is none.
 
     Raises:
         Exception: there is none, or it is damaged; Pillow does not limit what it raises then.
@@ -35,7 +42,26 @@ def open_image(content: bytes) -> ImageFile.ImageFile:
     try:
         return Image.open(BytesIO(content), formats=_formats())
     except UnidentifiedImageError as error:
-        raise ValueError("it is empty" if not content else "its content is no image of a known kind") from error
+        raise ValueError(_reason(content, path)) from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"it has too many pixels ({error.args[0].split('(')[-1].split(' ')[0]})") from error
+
+
+def is_foreign(path: str) -> bool:
+    """Whether a file's name is that of an image or a video of a kind that is not read."""
+    return path.lower().endswith(_FOREIGN)
+
+
+def _reason(content: bytes, path: str) -> str:
+    """Why a file's content is no image that is read."""
+    if not content:
+        return "it is empty"
+    is_heif = path.lower().endswith(_HEIF) or content[4:11] == b"ftyphei"  # phones name such files .jpg too
+    if is_heif or is_foreign(path):
+        kind = "HEIC" if is_heif else path.rpartition(".")[2].upper()
+        how = ", for instance with the Python package pillow-heif" if is_heif else ""
+        return f"{kind} files are not read: convert it to JPEG{how}"
+    return "its content is no image of a known kind"
 
 
 def reason_of(error: Exception) -> str:
@@ -53,7 +79,7 @@ def decode(files: Files, member: str, recipe: ImageRecipe, draw: int | None = No
         UserError: the file is no image that can be decoded.
     """
     try:
-        with open_image(files.read(member)) as image:
+        with open_image(files.read(member), member) as image:
             full = image.size
             if image.getexif().get(_ORIENTATION) in _TURNED:
                 full = full[1], full[0]

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from negreplay.data.containers import Files, Member
-from negreplay.data.decoding import open_image, reason_of
+from negreplay.data.decoding import is_foreign, open_image, reason_of
 from negreplay.data.threads import pool
 from negreplay.errors import UserError
 
@@ -20,11 +20,6 @@ SUFFIXES = (
 )
 """How the names of images end, in small letters: a file with such a name that is no image is damaged."""
 
-_HEIF = (".heic", ".heif", ".hif")
-_FOREIGN = (
-    *(*_HEIF, ".jxl", ".svg", ".psd", ".eps", ".pdf", ".tga", ".ico", ".exr", ".hdr", ".dcm"),
-    *(".raw", ".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf", ".mp4", ".mov", ".avi", ".webm"),
-)
 _SHOWN = 5
 _AT_ONCE = 64
 
@@ -68,8 +63,8 @@ def look(files: Files, members: Sequence[Member], all_images: bool = False) -> l
     return list(zip(members, looked, strict=True))
 
 
-def refuse(files: Files, looked: Sequence[tuple[Member, Looked]]) -> None:
-    """Refuses damaged files, all of them at once.
+def refuse(files: Files, looked: Sequence[tuple[Member, Looked]], how: str = " of a new run") -> None:
+    """Refuses damaged files, all of them at once; `how` says how they can be left out.
 
     Raises:
         UserError: there are some.
@@ -77,11 +72,11 @@ def refuse(files: Files, looked: Sequence[tuple[Member, Looked]]) -> None:
     damaged = [(files.path / member.path, of.reason) for member, of in looked if of.damaged]
     if len(damaged) == 1:
         path, reason = damaged[0]
-        raise UserError(f"{path} is no readable image ({reason}): replace or convert it, or leave it out of a new run.")
+        raise UserError(f"{path} is no readable image ({reason}): replace or convert it, or leave it out{how}.")
     if damaged:
         raise UserError(
             f"{len(damaged)} files are no readable images, {some(f'{path} ({why})' for path, why in damaged)}: "
-            "replace or convert them, or leave them out of a new run."
+            f"replace or convert them, or leave them out{how}."
         )
 
 
@@ -99,14 +94,9 @@ def _look(files: Files, path: str, must_be_image: bool) -> Looked:
     except Exception as error:  # a damaged zip raises whatever its kind of compression does
         return Looked("", reason_of(error), damaged=True)
     try:
-        open_image(content).close()
+        open_image(content, path).close()
     except Exception as error:  # as Pillow does of damaged images
-        if suffix in _FOREIGN:
-            reason = f"{suffix[1:].upper()} files are not read: convert it to JPEG"
-            reason += ", for instance with the Python package pillow-heif" if suffix in _HEIF else ""
-        elif must_be_image or suffix in SUFFIXES:
-            reason = reason_of(error)
-        else:
-            reason = "it is no image"
+        named_so = must_be_image or suffix in SUFFIXES or is_foreign(path)
+        reason = reason_of(error) if named_so else "it is no image"
         return Looked("", reason, must_be_image or suffix in SUFFIXES)
     return Looked(hashlib.blake2b(content, digest_size=16).hexdigest(), "", damaged=False)

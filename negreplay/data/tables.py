@@ -3,7 +3,7 @@
 import csv
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -57,23 +57,35 @@ def load_table(table: Path, recipe: ImageRecipe) -> tuple[Images, Images]:
 
 
 def _rows(table: Path) -> Iterator[_Row]:
+    for line, (path, label, split) in lines_of(table, _COLUMNS):
+        if not path or not label or split not in ("train", "test"):
+            raise UserError(f"{table}, line {line}: it needs a path, a label, and train or test as its split.")
+        yield _Row(unicodedata.normalize("NFC", label), path, split, line)
+
+
+def lines_of(table: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV: the number of each, and what it has in some columns, which are named by the first line.
+
+    Fields are parted by commas, or by semicolons or tabs where the first line has no comma: as spreadsheets write it.
+
+    Raises:
+        UserError: the file cannot be read, lacks a column, or has no lines below the first.
+    """
+    line = None
     try:
-        reader = csv.DictReader(StringIO(read_file(table).decode("utf-8-sig"), newline=""), strict=True)
-        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
+        text = read_file(table).decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = next((of for of in ",;\t" if of in first), ",")
+        reader = csv.DictReader(StringIO(text, newline=""), strict=True, delimiter=delimiter)
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
-            raise UserError(f"{table} has no column {missing[0]!r}: begin it with a line path,label,split.")
-        empty = True
+            raise UserError(f"{table} has no column {missing[0]!r}: begin it with a line {','.join(columns)}.")
         for row in reader:
-            path, label, split = (row[column] or "" for column in _COLUMNS)
-            if not path or not label or split not in ("train", "test"):
-                raise UserError(
-                    f"{table}, line {reader.line_num}: it needs a path, a label, and train or test as its split."
-                )
-            yield _Row(unicodedata.normalize("NFC", label), path, split, reader.line_num)
-            empty = False
+            line = reader.line_num
+            yield line, [row[column] or "" for column in columns]
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{table} cannot be read ({error}): save it as a CSV in UTF-8.") from error
-    if empty:
+    if line is None:
         raise UserError(f"{table} lists no images: add a line for each.")
 
 

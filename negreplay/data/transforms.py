@@ -21,6 +21,7 @@ Box = tuple[float | int, float | int, float | int, float | int]
 _AREA = (0.08, 1.0)
 _RATIO = (3 / 4, 4 / 3)
 _TRIES = 10
+_LONGEST = 32  # times the wanted size: what is longer is not resized whole
 
 
 def region(size: tuple[int, int], recipe: ImageRecipe, draw: int | None) -> Box:
@@ -87,6 +88,10 @@ def _fitted(image: Image.Image, recipe: ImageRecipe) -> Image.Image:
     least = min(image.size)
     width, height = (shorter * side // least for side in image.size)
     left, top = round((width - size) / 2), round((height - size) / 2)
+    if max(width, height) > _LONGEST * size:  # a line of pixels made as high as wanted might not fit into the memory
+        x, y = image.width / width, image.height / height
+        box = left * x, top * y, (left + size) * x, (top + size) * y
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=box)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return resized.crop((left, top, left + size, top + size))
 

@@ -140,7 +140,7 @@ class Classroom:
         Raises:
             UserError: there is none, or a lesson is going on.
         """
-        with self._changing(), writing(self.path):
+        with self._changing():
             undo(self.path)
         return "the version before is back; undo again takes that back"
 
@@ -195,7 +195,8 @@ class Classroom:
                 if lesson is None:
                     state, sentence = "stopped", "the lesson was stopped: the model is as it was."
                 else:
-                    write_model(model, self.path)
+                    if lesson.is_new:
+                        write_model(model, self.path)
                     state, sentence = "learned", result_of(lesson)
             except UserError as error:
                 state, sentence = "failed", str(error)

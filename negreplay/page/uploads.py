@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import unicodedata
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from starlette.exceptions import HTTPException
 from negreplay.data.containers import Folder, Member, read_file
 from negreplay.data.screening import look, some
 from negreplay.errors import UserError
+from negreplay.photographs.lessons import class_name
 from negreplay.photographs.pictures import Labelled, Pictures
 
 MEGABYTE = 1_000_000
@@ -24,7 +24,6 @@ LARGEST_PICTURE = 25 * MEGABYTE
 LARGEST_LESSON = 1000 * MEGABYTE
 LARGEST_MODEL = 500 * MEGABYTE
 MOST_PICTURES = 400
-LONGEST_NAME = 80
 LIMITS = {"picture": LARGEST_PICTURE, "lesson": LARGEST_LESSON, "model": LARGEST_MODEL, "pictures": MOST_PICTURES}
 """In bytes, and in pictures of a lesson."""
 _ROOM_FOR_NAMES = MEGABYTE
@@ -91,7 +90,7 @@ async def values_of(request: Request) -> dict[str, str]:
     check_size(request, 0)
     try:
         values = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict) or not all(isinstance(text, str) for text in values.values()):
         raise UserError("what was sent cannot be read: send it from the page.")
@@ -118,23 +117,11 @@ def names_of(form: FormData, count: int) -> list[str]:
     """
     try:
         names = json.loads(str(form.get("classes", "")))
-    except ValueError:
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names):
         raise UserError("the pictures came without the names of their classes: send them from the page.")
     return [class_name(name) for name in names]
-
-
-def class_name(text: str) -> str:
-    """A name of a class as it is kept: in Unicode's composed form, without spaces around it.
-
-    Raises:
-        UserError: it is empty, too long, or has characters that cannot be seen.
-    """
-    name = unicodedata.normalize("NFC", text.strip())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise UserError(f"{text[:LONGEST_NAME]!r} cannot be the name of a class: give 1 to {LONGEST_NAME} characters.")
-    return name
 
 
 def pictures_in(folder: Path, files: Sequence[tuple[str, BinaryIO]], names: Sequence[str]) -> Pictures:

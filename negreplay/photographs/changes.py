@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from negreplay.errors import UserError
-from negreplay.photographs.lessons import check_names
+from negreplay.photographs.lessons import check_names, class_name
 from negreplay.photographs.model import Model
 
 
@@ -16,9 +16,9 @@ def forget(model: Model, name: str) -> str:
     number = model.number(name)
     if len(model.names) == 1:
         raise UserError(f"the model knows {name!r} only: teach it another class before it forgets this one.")
+    name = model.names[number]
     pictures = model.counts[name]
-    to = [c - (c > number) if c != number else -1 for c in range(len(model.names))]
-    model.regroup(to, [other for other in model.names if other != name])
+    model.drop([name])
     return f"forgot {name}: {pictures} pictures. {model.learner.spec.stays}"
 
 
@@ -28,7 +28,8 @@ def rename(model: Model, old: str, new: str) -> str:
     Raises:
         UserError: there is no such class, or its new name cannot be used.
     """
-    number, others = model.number(old), [name for name in model.names if name != old]
+    number, new = model.number(old), class_name(new)
+    others = [name for c, name in enumerate(model.names) if c != number]
     if new in others:
         raise UserError(f"there is a class {new!r} already: `negreplay merge` makes one class of two.")
     check_names(others, [new])
@@ -42,6 +43,7 @@ def merge(model: Model, names: Sequence[str], into: str) -> str:
     Raises:
         UserError: they are fewer than two, there is no such class, or the new name cannot be used.
     """
+    into = class_name(into)
     merged = {model.number(name) for name in names}
     if len(merged) + (into in model.names and model.number(into) not in merged) < 2:
         raise UserError("one class cannot be merged: name two classes or more.")

@@ -1,6 +1,8 @@
 """Model files: read, written whole or not at all, with the version before beside them."""
 
+import glob
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from negreplay.errors import UserError
-from negreplay.files import alone, write_beside, write_whole
+from negreplay.files import alone, write_beside
 from negreplay.photographs.model import FORMAT, Description, Model, check_recipe
 from negreplay.sealed import NOT_AS_WRITTEN, read_sealed
+
+SUFFIX = ".safetensors"
+"""How the name of a model's file ends."""
 
 
 def read_model(path: Path, remedy: str = "") -> Model:
@@ -24,9 +29,8 @@ def read_model(path: Path, remedy: str = "") -> Model:
     Raises:
         UserError: it is missing, damaged, no model, or of a newer version.
     """
-    if not path.is_file():
-        raise UserError(f"there is no model {path}: `negreplay learn FOLDER --model {path}` makes one.")
-    undoing = f"`negreplay undo --model {path}` takes the version before."
+    _check_there(path)
+    undoing = f"`negreplay undo --model {shlex.quote(str(path))}` takes the version before."
     remedy = remedy or (undoing if before(path).exists() else "copy it again.")
     try:
         text, tensors, intact = read_sealed(path)
@@ -71,6 +75,7 @@ def change(path: Path, edit: Callable[[Model], str]) -> str:
     Raises:
         UserError: another process is writing the model, it cannot be read, or `edit` refuses.
     """
+    _check_there(path)
     with writing(path):
         model = read_model(path)
         sentence = edit(model)
@@ -80,13 +85,17 @@ def change(path: Path, edit: Callable[[Model], str]) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Within, nobody else writes the model.
+    """Within, nobody else writes the model; what a writer that was killed has left of it is removed first.
 
     Raises:
-        UserError: somebody is writing it.
+        UserError: somebody is writing it, or it is a folder.
     """
+    _check_no_folder(path)
     busy = f"another process is writing {path}: wait until it has finished."
     with alone(path.with_name(f".{path.name}.lock"), busy):
+        for name in (path.name, f".{path.name}.new", before(path).name):
+            for unfinished in path.parent.glob(f".{glob.escape(name)}.negreplay-*"):
+                unfinished.unlink(missing_ok=True)
         yield
 
 
@@ -96,24 +105,47 @@ def check_path(path: Path) -> None:
     Raises:
         UserError: it does not end in .safetensors.
     """
-    if path.suffix != ".safetensors":
-        raise UserError(f"the model is called {path}: give it a name that ends in .safetensors.")
+    if path.suffix != SUFFIX:
+        raise UserError(
+            f"the model is called {path}: give it a name that ends in .safetensors, such as shop.safetensors."
+        )
 
 
-def undo(path: Path) -> None:
+def undo(path: Path) -> Model:
     """Brings back the version before; the present one takes its place, so that a second undo takes the first one back.
 
+    Returns:
+        The model as it is then.
+
     Raises:
-        UserError: there is none.
+        UserError: there is none, it is damaged, or another process is writing the model.
     """
+    _check_no_folder(path)
     if not before(path).is_file():
-        raise UserError(f"there is no version before {path}: nothing has been changed since it was made.")
-    present = path.read_bytes() if path.exists() else None
-    write_whole(path, before(path).read_bytes())
-    if present is not None:
-        write_whole(before(path), present)
+        _check_there(path)
+    with writing(path):
+        if not before(path).is_file():
+            raise UserError(f"there is no version before {path}: nothing has been changed since it was made.")
+        model = read_model(before(path))
+        write_version(before(path).read_bytes(), path)
+    return model
 
 
 def before(path: Path) -> Path:
     """Where the version before the present one lies: beside the model."""
     return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
+def _check_there(path: Path) -> None:
+    _check_no_folder(path)
+    named = path if path.suffix == SUFFIX else path.with_name(f"{path.name}{SUFFIX}")
+    if path.is_file():
+        return
+    if named.is_file():
+        raise UserError(f"there is no model {path}: did you mean {named}?")
+    raise UserError(f"there is no model {path}: `negreplay learn FOLDER --model {shlex.quote(str(named))}` makes one.")
+
+
+def _check_no_folder(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give the file of a model, such as {path / f'shop{SUFFIX}'}.")

@@ -1,6 +1,7 @@
 """A model in one file: a network, what has been learned from pictures, and the history of it."""
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -48,6 +49,11 @@ class Lesson:
     left_out: int
     accuracy: dict[str, tuple[int, int]]
     examples: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it brought pictures that had not come before; otherwise the model is as it was."""
+        return bool(self.learned or self.held_back)
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,10 @@ class Model:
         Raises:
             UserError: there is no such class.
         """
-        if name not in self.names:
-            raise UserError(f"the model knows no class {name!r}: {suggest(name, self.names)}")
-        return self.names.index(name)
+        for form in (name, unicodedata.normalize("NFC", name)):
+            if form in self.names:
+                return self.names.index(form)
+        raise UserError(f"the model knows no class {name!r}: {suggest(name, self.names)}")
 
     def grow(self, names: Sequence[str]) -> None:
         """Makes room for more classes."""
@@ -139,6 +146,12 @@ class Model:
         labels = new[self.labels]
         self.features, self.labels = self.features[labels >= 0], labels[labels >= 0]
         self.calibrate()
+
+    def drop(self, names: Sequence[str]) -> None:
+        """Forgets classes."""
+        if names:
+            remaining = [name for name in self.names if name not in names]
+            self.regroup([remaining.index(of) if of in remaining else -1 for of in self.names], remaining)
 
     def hold(self, features: Float[Tensor, "n f"], labels: Int[Tensor, " n"]) -> None:
         """Holds pictures back, as features in half precision."""

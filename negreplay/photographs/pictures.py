@@ -1,11 +1,9 @@
 """A user's pictures with their classes: a folder for each class, or a table of paths."""
 
-import csv
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from io import StringIO
 from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from negreplay.data.containers import Files, Folder, Member, listing, read_file
-from negreplay.data.decoding import decode
+from negreplay.data.containers import Files, Folder, Member, listing
+from negreplay.data.decoding import decode, reason_of
 from negreplay.data.folders import contents
-from negreplay.data.screening import SUFFIXES, LeftOut, look, refuse
+from negreplay.data.screening import SUFFIXES, LeftOut, look, refuse, some
+from negreplay.data.tables import lines_of
 from negreplay.data.threads import pool
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
@@ -100,30 +99,22 @@ def _enclosing(members: Sequence[Member]) -> str:
 
 
 def _table(path: Path) -> Pictures:
-    try:
-        reader = csv.DictReader(StringIO(read_file(path).decode("utf-8-sig"), newline=""), strict=True)
-        missing = [column for column in ("path", "label") if column not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path} has no column {missing[0]!r}: begin it with a line path,label.")
-        labelled = []
-        for row in reader:
-            file, name = row["path"] or "", unicodedata.normalize("NFC", (row["label"] or "").strip())
-            if not file or not name:
-                raise UserError(f"{path}, line {reader.line_num}: it needs a path and a label.")
-            labelled.append(Labelled(file, name))
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error}): save it as a CSV in UTF-8.") from error
-    if not labelled:
-        raise UserError(f"{path} lists no pictures: add a line for each.")
-    return Pictures(Folder(path.parent), tuple(sorted(set(labelled))))
+    labelled = set[Labelled]()
+    for line, (file, label) in lines_of(path, ("path", "label")):
+        name = unicodedata.normalize("NFC", label.strip())
+        if not file or not name:
+            raise UserError(f"{path}, line {line}: it needs a path and a label.")
+        labelled.add(Labelled(file, name))
+    return Pictures(Folder(path.parent), tuple(sorted(labelled)))
 
 
-def screened(pictures: Pictures, skip: bool) -> Pictures:
+def screened(pictures: Pictures, skip: bool, how: str = "") -> Pictures:
     """The pictures without the files that are none.
 
     Args:
         pictures: files of any kind.
         skip: whether damaged pictures are left out too; otherwise they are refused, all of them at once.
+        how: says how they can be left out, at the end of that sentence.
 
     Raises:
         UserError: pictures cannot be read, or none is left.
@@ -131,34 +122,28 @@ def screened(pictures: Pictures, skip: bool) -> Pictures:
     members = [Member(path, 0, "") for path, _ in pictures.labelled]
     looked = list(look(pictures.files, members, all_images=False))
     if not skip:
-        refuse(pictures.files, looked)
+        refuse(pictures.files, looked, how)
     kept = [one for one, (_, of) in zip(pictures.labelled, looked, strict=True) if of.stamp]
     left_out = [LeftOut(member.path, of.reason) for member, of in looked if not of.stamp]
     if not kept:
-        others = ", ".join(f"{path} ({reason})" for path, reason in left_out[:3])
-        raise UserError(f"{pictures.files.path} holds no pictures, but {others}: {LAYOUT}.")
+        others = some(f"{path} ({reason})" for path, reason in left_out)
+        raise UserError(f"{pictures.files.path} holds no pictures, but {others}: give files of pictures.")
     return Pictures(pictures.files, tuple(kept), (*pictures.left_out, *left_out))
 
 
-def decoded(pictures: Pictures, recipe: ImageRecipe, skip: bool) -> Iterator[list[Decoded | LeftOut]]:
-    """The pictures as the network gets them, some at a time; where `skip` is set, damaged ones are left out.
-
-    Raises:
-        UserError: a picture is damaged.
-    """
+def decoded(pictures: Pictures, recipe: ImageRecipe) -> Iterator[list[Decoded | LeftOut]]:
+    """The pictures as the network gets them, some at a time; damaged ones are left out."""
     for start in range(0, len(pictures), AT_ONCE):
         part = pictures.labelled[start : start + AT_ONCE]
-        yield list(pool().map(_decoded, repeat(pictures.files), part, repeat(recipe), repeat(skip)))
+        yield list(pool().map(_decoded, repeat(pictures.files), part, repeat(recipe)))
 
 
-def _decoded(files: Files, labelled: Labelled, recipe: ImageRecipe, skip: bool) -> Decoded | LeftOut:
+def _decoded(files: Files, labelled: Labelled, recipe: ImageRecipe) -> Decoded | LeftOut:
     path, name = labelled
     try:
         pixels = np.asarray(decode(files, path, recipe))
     except UserError as error:
-        if not skip:
-            raise
-        return LeftOut(path, str(error.__cause__ or error))
+        return LeftOut(path, reason_of(error.__cause__) if isinstance(error.__cause__, Exception) else str(error))
     return Decoded(path, name, fingerprint_of(pixels), pixels)
 
 

@@ -50,7 +50,7 @@ def predict(model: Model, pictures: Pictures, share: float = 0.05) -> Iterator[P
     if not model.names:
         raise UserError("the model has learned nothing yet: teach it first with `negreplay learn`.")
     judge, limit = model.judge, model.threshold(share) if share else None
-    for part in decoded(pictures, model.images, skip=True):
+    for part in decoded(pictures, model.images):
         whole = [picture for picture in part if not isinstance(picture, LeftOut)]
         said = dict[str, Prediction]()
         if whole:
@@ -78,6 +78,8 @@ def files_to_predict(paths: Iterable[Path]) -> list[Pictures]:
         if path.is_file() and path.suffix.lower() != ".zip":
             found.append(Pictures(Folder(path.parent), (Labelled(path.name, ""),)))
             continue
+        if not path.exists() or not (path.is_dir() or path.is_file()):
+            raise UserError(f"{path} does not exist, or is no file: give pictures, or folders or zips of pictures.")
         files, members = listing(path)
         pictures = tuple(Labelled(of.path, "") for of in members if of.path.lower().endswith(SUFFIXES))
         if not pictures:
@@ -126,5 +128,6 @@ def as_csv(prediction: Prediction) -> str:
     rest = [of for pair in zip(names, values[1:], strict=True) for of in pair]
     row = [prediction.path, prediction.name, *values[:1], *rest]
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(row + [""] * (len(HEADER) - len(row)))
-    return text.getvalue()
+    end = "\r\n"  # for Python quotes those ends of lines only that it knows of
+    csv.writer(text, lineterminator=end).writerow(row + [""] * (len(HEADER) - len(row)))
+    return text.getvalue().removesuffix(end)

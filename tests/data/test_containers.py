@@ -100,3 +100,19 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path, make):
     make(tmp_path / "test" / "cat" / "1.png")
     with pytest.raises(UserError, match=r"test/cat/1\.png is no readable image \((it is no regular|No such) file"):
         load_images(tmp_path, RECIPE)
+
+
+def test_links_that_lead_nowhere_and_files_that_are_too_large_are_no_images(tmp_path: Path):
+    (tmp_path / "self.png").symlink_to("self.png")
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(10**12)
+    files, members = listing(tmp_path)
+    assert [member.path for member in members] == ["large.png", "self.png"]
+    with pytest.raises(OSError, match=r"it has 1000000 MB, and an image at most 600"):
+        files.read("large.png")
+
+
+def test_a_path_from_the_root_is_one_from_the_top_of_a_zip(tmp_path: Path):
+    path = packed(tmp_path, ["cat/0.png", "dog/1.png"])
+    path.write_bytes(path.read_bytes().replace(b"dog/1.png", b"/og/1.png"))
+    assert [member.path for member in listing(path)[1]] == ["cat/0.png", "og/1.png"]

@@ -111,3 +111,15 @@ def test_resized_crop_resizes_that_part():
     expected = np.asarray(image.resize((16, 16), Image.Resampling.BILINEAR, box=(left, top, right, bottom)))
     assert (seen(image, RESIZED_CROP, draw) == expected).all()
     assert (seen(image, RESIZED_CROP, draw + 1) != expected).any()
+
+
+@pytest.mark.parametrize("size", [(600, 1), (1, 602), (65_500, 1)])
+def test_of_a_line_of_pixels_only_the_middle_is_resized(size: tuple[int, int]):
+    """As a whole the longest would have 64 times as many pixels as one of 1024 x 1024."""
+    image = noise(*size)
+    left, top = (max(0, side // 2 - 300) for side in size)
+    part = image.crop((left, top, min(size[0], left + 600), min(size[1], top + 600)))
+    width, height = (64 * side for side in part.size)
+    left, top = (width - 64) // 2, (height - 64) // 2
+    expected = part.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + 64, top + 64))
+    assert abs(seen(image, ImageRecipe(64, 64)) - np.asarray(expected).astype(int)).max() <= 1

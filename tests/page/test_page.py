@@ -9,7 +9,8 @@ from visitor import COLOURS, Files, Visitor, new_model, picture
 
 from negreplay.page import uploads
 from negreplay.page.classroom import Classroom
-from negreplay.photographs.files import read_model, write_model, writing
+from negreplay.photographs.files import change, read_model, write_model, writing
+from negreplay.photographs.model import Model
 
 
 def test_a_model_is_taught_class_by_class_and_asked(visitor: Visitor):
@@ -58,6 +59,7 @@ def test_mistakes_are_said_and_leave_the_model_as_it_was(taught: Visitor):
     assert "cannot be the name" in taught.problem("/api/rename", old="red", new="  ")
     assert "cannot be read" in taught.problem("/api/rename", old=["red"], new="x")
     assert taught.client.post("/api/forget", content=b"{").status_code == 400
+    assert taught.client.post("/api/forget", content=b"[" * 100_000).status_code == 400
     assert "too much" in taught.problem("/api/forget", name="x" * 2 * uploads.MEGABYTE)
     failed = taught.teach({"Red": "blue"})
     assert failed["state"] == "failed" and "capital letters" in failed["sentence"]
@@ -191,3 +193,14 @@ def test_a_damaged_model_is_said(taught: Visitor):
     taught.classroom.path.write_bytes(taught.content()[:1000])
     assert "is no model, or only a part of one" in taught.state()["problem"]
     assert taught.client.post("/api/undo").status_code == 400
+
+
+def test_a_class_from_a_folder_whose_name_is_no_text_is_shown_and_renamed(taught: Visitor):
+    def odd(model: Model) -> str:
+        model.names[0] = "caf\udce9"
+        return ""
+
+    change(taught.classroom.path, odd)
+    assert taught.classes()[0] == "caf\udce9"
+    assert taught.client.post("/api/rename", content=b'{"old": "caf\\udce9", "new": "coffee"}').status_code == 200
+    assert taught.classes()[0] == "coffee"

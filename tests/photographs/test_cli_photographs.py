@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from albums import COLOURS, album, picture
+from PIL import Image
 from tiny import Negreplay
 
 from negreplay.files import alone
@@ -81,8 +82,11 @@ def test_classes_are_forgotten_renamed_and_merged_and_undo_takes_it_back(shop: N
 MISTAKES = {
     "forget grey": "the model knows no class 'grey': did you mean 'green'?",
     "rename red blue": "there is a class 'blue' already: `negreplay merge` makes one class of two.",
-    "rename red BLUE": "the classes 'blue' and 'BLUE' differ in capital letters only: call both the same.",
+    "rename red BLUE": "the classes 'blue' and 'BLUE' differ in capital letters or spaces only: call both the same.",
     "rename red unknown": "a class is called 'unknown', as pictures that fit no class are: call it otherwise.",
+    "rename red Unknown": "a class is called 'Unknown', as pictures that fit no class are: call it otherwise.",
+    "rename red \u200b": r"'\u200b' cannot be the name of a class: give 1 to 80 characters.",
+    "predict nowhere.png": "nowhere.png does not exist, or is no file: give pictures, or folders or zips of pictures.",
     "merge red --into red": "one class cannot be merged: name two classes or more.",
     "merge red grey --into red": "the model knows no class 'grey': did you mean 'green'?",
     "learn monday --size 64": "shop.safetensors is there already, and --size is for a new model: leave it out, or give",
@@ -98,6 +102,22 @@ def test_mistakes_are_one_sentence_and_the_model_stays_as_it_was(shop: Negreplay
     content, rest = MODEL.read_bytes(), sorted(Path().iterdir())
     assert MISTAKES[command] in shop(*command.split(), "--model", MODEL).sentence()
     assert MODEL.read_bytes() == content and sorted(Path().iterdir()) == rest
+
+
+NO_MODELS = {
+    "": ". is a folder: give the file of a model, such as shop.safetensors.",
+    "monday": "monday is a folder: give the file of a model, such as monday/shop.safetensors.",
+    "shop": "there is no model shop: did you mean shop.safetensors?",
+    "no where/x": "`negreplay learn FOLDER --model 'no where/x.safetensors'` makes one.",
+}
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+def test_a_path_without_a_model_has_a_remedy_and_nothing_is_made_there(shop: Negreplay, name: str):
+    rest = sorted(Path().iterdir())
+    for command in (["rename", "red", "rose"], ["undo"], ["predict", "monday"]):
+        assert NO_MODELS[name] in shop(*command, "--model", name).sentence()
+    assert sorted(Path().iterdir()) == rest
 
 
 def test_a_lesson_that_fails_leaves_no_model(negreplay: Negreplay):
@@ -119,3 +139,35 @@ def test_names_cannot_steer_the_terminal(negreplay: Negreplay):
     said = negreplay("learn", "monday", "--model", MODEL, "--size", "32").out
     said += negreplay("inspect", MODEL).out + negreplay("predict", "monday", "--model", MODEL).out
     assert "\x1b" not in said and r"\x1b[31mred" in said
+
+
+def test_a_name_of_two_lines_is_one_line_of_a_table(negreplay: Negreplay):
+    album(Path("monday"), "red", numbers=range(2))
+    Path("monday/red").rename("monday/two\nlines\u202e")
+    assert r"two\nlines\u202e" in negreplay("learn", "monday", "--model", MODEL, "--size", "32").out
+    lines = negreplay("predict", "monday", "--model", MODEL).out.splitlines()
+    assert [line.count(r"two\nlines\u202e") for line in lines] == [2, 2]
+
+
+def test_large_pictures_are_read_without_a_warning_and_the_largest_are_not(
+    shop: Negreplay, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
+    said = shop("predict", "monday/red/0.png", "--model", MODEL)
+    assert "red/0.png" in said.out and "Warning" not in said.err
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert "(it has too many pixels (1024))" in shop("predict", "monday/red/0.png", "--model", MODEL).out
+
+
+def test_taking_back_quotes_the_path_of_a_model(shop: Negreplay):
+    MODEL.rename("my shop.safetensors")
+    said = shop("rename", "red", "rose", "--model", "my shop.safetensors").out
+    assert "`negreplay undo --model 'my shop.safetensors'` takes it back" in said
+
+
+def test_a_lesson_of_known_pictures_leaves_both_versions(shop: Negreplay):
+    shop("rename", "red", "rose", "--model", MODEL)
+    Path("monday/red").rename("monday/rose")
+    contents = MODEL.read_bytes(), before(MODEL).read_bytes()
+    assert "learned 0 pictures, 120 pictures that it knew" in shop("learn", "monday", "--model", MODEL).out
+    assert (MODEL.read_bytes(), before(MODEL).read_bytes()) == contents

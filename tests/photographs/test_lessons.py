@@ -13,6 +13,7 @@ from PIL import Image
 from negreplay.builders.learners import build_learner
 from negreplay.data.folders import load_images
 from negreplay.errors import UserError
+from negreplay.photographs.changes import rename
 from negreplay.photographs.lessons import HELD_BACK
 from negreplay.photographs.model import Model
 from negreplay.photographs.pictures import fingerprint_of
@@ -115,6 +116,35 @@ def test_damaged_pictures_are_refused_all_at_once_or_skipped(tmp_path: Path):
     assert lesson.left_out == 3 and sum(lesson.learned.values()) + sum(lesson.held_back.values()) == 24
 
 
+def test_files_cut_short_are_named_all_at_once_and_a_class_without_pictures_is_none(tmp_path: Path):
+    album(tmp_path / "one", "red")
+    whole = (tmp_path / "one" / "red" / "0.png").read_bytes()
+    for number in (1, 2):
+        (tmp_path / "one" / "red" / f"{number}.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        UserError, match=r"^2 files are no readable images, .*red/1\.png .*red/2\.png .*leave them out\.$"
+    ):
+        teach(new(), tmp_path / "one")
+    model = new()
+    teach(model, tmp_path / "one", skip=True)
+    for kind in (whole, whole[: len(whole) // 2]):
+        (tmp_path / "two" / "cat").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "two" / "cat" / "x.png").write_bytes(kind)
+        assert teach(model, tmp_path / "two", skip=True).left_out == 1
+        assert model.names == ["red"] and len(model.lessons) == 1
+    with pytest.raises(UserError, match=r"^no picture can be learned, cat/x\.png \(.*\): give others\.$"):
+        teach(new(), tmp_path / "two", skip=True)
+
+
+def test_a_name_that_is_typed_is_the_one_of_a_folder(tmp_path: Path):
+    model = new()
+    teach(model, album(tmp_path, "red", "blue"))
+    rename(model, "red", "e\u0301 ")
+    assert model.names == ["blue", "\u00e9"]
+    rename(model, "e\u0301", "red")
+    assert model.names == ["blue", "red"]
+
+
 def test_a_heic_picture_says_what_reads_it(tmp_path: Path):
     album(tmp_path, "red")
     (tmp_path / "red" / "phone.heic").write_bytes(b"\x00\x00\x00\x18ftypheic")
@@ -124,12 +154,12 @@ def test_a_heic_picture_says_what_reads_it(tmp_path: Path):
     assert reason == "HEIC files are not read: convert it to JPEG, for instance with the Python package pillow-heif"
 
 
-@pytest.mark.parametrize(("name", "other"), [("Red", "red"), ("STRASSE", "straße")])
+@pytest.mark.parametrize(("name", "other"), [("Red", "red"), ("STRASSE", "straße"), (" a  b ", "a b")])
 def test_names_that_differ_in_capital_letters_only_are_refused(tmp_path: Path, name: str, other: str):
     for each in (name, other):
         (tmp_path / each).mkdir()
         picture((9, 9, 9), len(each) + ord(each[0])).save(tmp_path / each / "x.png")
-    with pytest.raises(UserError, match=r"differ in capital letters only: call both the same\.$"):
+    with pytest.raises(UserError, match=r"differ in capital letters or spaces only: call both the same\.$"):
         teach(new(), tmp_path)
 
 
@@ -186,7 +216,8 @@ def test_zips_and_tables_hold_albums_too(tmp_path: Path):
             (f"pictures/{of.parent.name}/{of.name}", of.parent.name) for of in (tmp_path / "pictures").rglob("*.png")
         ]
         csv.writer(table).writerows([("path", "label"), *rows])
-    for path in (tmp_path / "a.zip", tmp_path / "a.csv"):
+    (tmp_path / "b.csv").write_text((tmp_path / "a.csv").read_text().replace(",", ";"))
+    for path in (tmp_path / "a.zip", tmp_path / "a.csv", tmp_path / "b.csv"):
         lesson = teach(new(), path)
         assert (lesson.learned, lesson.held_back) == (folder.learned, folder.held_back)
 
@@ -196,12 +227,14 @@ def test_zips_and_tables_hold_albums_too(tmp_path: Path):
     [
         ("path,class\nx.png,red", r"has no column 'label': begin it with a line path,label\.$"),
         ("path,label\nx.png,", r"line 2: it needs a path and a label\.$"),
-        ("path,label\n", r"lists no pictures: add a line for each\.$"),
+        ("path,label\n0.png,a\n0.png,b\n", r"^0\.png is listed in two classes, 'a' and 'b': keep each"),
+        ("path,label\n", r"lists no images: add a line for each\.$"),
         ("path,label\nnone.png,red", r"none\.png is no readable image \(No such file or directory\)"),
     ],
 )
 def test_odd_tables_are_refused(tmp_path: Path, text: str, sentence: str):
     (tmp_path / "a.csv").write_text(text)
+    picture(COLOURS["red"], 0).save(tmp_path / "0.png")
     with pytest.raises(UserError, match=sentence):
         teach(new(), tmp_path / "a.csv")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from negreplay import files
 from negreplay.errors import UserError
-from negreplay.photographs.files import before, read_model, undo, write_model
+from negreplay.photographs.files import before, change, read_model, undo, write_model
 from negreplay.photographs.model import Model
 from negreplay.recipe import (
     FeCAMRecipe,
@@ -171,3 +171,18 @@ def test_other_files_are_no_models(tmp_path: Path):
     save_file({"x": torch.ones(2)}, tmp_path / "m.safetensors")
     with pytest.raises(UserError, match=r"is no model of negreplay: give one that `negreplay learn` has made\.$"):
         read_model(tmp_path / "m.safetensors")
+
+
+def test_a_damaged_version_before_is_not_brought_back(file: Path):
+    before(file).write_bytes(b"nothing")
+    content = file.read_bytes()
+    with pytest.raises(UserError, match=r"before\.safetensors is no model"):
+        undo(file)
+    assert file.read_bytes() == content
+
+
+def test_the_next_writer_removes_what_a_killed_one_has_left(file: Path):
+    left = file.with_name(f"..{file.name}.new.negreplay-123")
+    left.write_bytes(b"half")
+    change(file, lambda model: "nothing has changed")
+    assert not left.exists()

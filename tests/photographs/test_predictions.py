@@ -1,6 +1,7 @@
 """What a model says of pictures."""
 
 import csv
+import io
 import json
 from itertools import islice
 from pathlib import Path
@@ -63,6 +64,9 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_predicted(tau
     first, second = said(taught, tmp_path / "new")
     assert first.name == "red" and (second.name, second.problem) == ("", "its content is no image of a known kind")
     assert json.loads(as_json(second)) == {"path": "red/1.png", "problem": second.problem}
+    phone = tmp_path / "phone.jpg"
+    phone.write_bytes(b"\x00\x00\x00\x18ftypheic")
+    assert said(taught, phone)[0].problem.startswith("HEIC files are not read: convert it to JPEG")
     assert as_csv(second) == "red/1.png,,,,,,"
 
 
@@ -78,9 +82,18 @@ def test_lines_of_json_and_csv_say_the_same(taught: Model, tmp_path: Path):
     ]
 
 
-def test_a_name_with_commas_and_quotes_stays_one_field():
-    prediction = Prediction('a "b",c.png', "x,y", (("x,y", 0.75), ("z", 0.25)))
-    assert next(csv.reader([as_csv(prediction)])) == ['a "b",c.png', "x,y", "0.7500", "z", "0.2500", "", ""]
+@pytest.mark.parametrize("path", ['a "b",c.png', "two\nlines.png", "two\rlines.png"])
+def test_an_odd_name_stays_one_field(path: str):
+    prediction = Prediction(path, "x,y", (("x,y", 0.75), ("z", 0.25)))
+    assert next(csv.reader(io.StringIO(as_csv(prediction), newline=""))) == [
+        path,
+        "x,y",
+        "0.7500",
+        "z",
+        "0.2500",
+        "",
+        "",
+    ]
 
 
 def test_a_folder_without_pictures_is_refused(taught: Model, tmp_path: Path):
