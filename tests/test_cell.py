@@ -1,7 +1,9 @@
 """One arm with one seed: its rows and its clock, and it resumes."""
 
 import os
+import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
@@ -13,10 +15,13 @@ from tiny import digits
 
 from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import Checkpoints, Position, read_position, read_rows_of, table_of
+from negreplay.learners.latent_replay import LatentReplay
+from negreplay.optimize import Step
 from negreplay.prepare import Event, Places
 from negreplay.recipe import Scenario
 from negreplay.results.table import read_rows
 from negreplay.run import learn, start
+from negreplay.streams.stream import Experience
 
 PARTS = ("classifier", "generator", "evaluation")
 
@@ -138,3 +143,43 @@ def io_bytes() -> tuple[int, int]:
     """Bytes that this process has read and written so far, through the system."""
     lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(lines["rchar"]), int(lines["wchar"])
+
+
+def asking(monkeypatch: pytest.MonkeyPatch, number: signal.Signals, times: int) -> None:
+    """Lets a signal arrive so many times within the third step of the second experience."""
+    learn = LatentReplay.learn
+
+    def asked(self: LatentReplay, experience: Experience) -> Iterator[Step]:
+        for taken, step in enumerate(learn(self, experience), 1):
+            for _ in range(times * ((experience.index, taken) == (1, 3))):
+                signal.raise_signal(number)
+            yield step
+
+    monkeypatch.setattr(LatentReplay, "learn", asked)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_step_which_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+):
+    whole, cut = (cells(digits("nr-gd"), tmp_path, name, store=False)[0] for name in ("whole", "cut"))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            asking(patch, number, 1)
+            list(learn_cell(cut))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    position = read_position(cut.checkpoint)
+    assert (position.learned, position.taken) == (1, 3)
+    assert learned(cut) == learned(whole)
+    ours, theirs = state(cut), state(whole)
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_whoever_asks_twice_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (cell,) = cells(digits("no-replay"), tmp_path, "a", store=False)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        asking(patch, signal.SIGINT, 2)
+        list(learn_cell(cell))
+    assert read_position(cell.checkpoint) == Position()
