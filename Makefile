@@ -4,11 +4,12 @@ BIN := .venv/bin
 
 .PHONY: demo docs test style check bench
 
-# torch is installed first and by itself, so that pip takes the version of the constraints file and nothing newer.
+# torch is installed first and by itself, so that pip takes the version of the constraints file and nothing newer. Only
+# what is imported gets compiled, when it is imported.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: .venv/installed
