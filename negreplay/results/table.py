@@ -107,7 +107,7 @@ def title(arm: str) -> str:
     """The name of an arm in tables: `no-replay` is No replay, `pr-od` is PR-OD, any other name stays as it is."""
     if arm == "no-replay":
         return "No replay"
-    return arm.upper() if re.fullmatch("[pn]r-[ogr]d", arm) else arm
+    return arm.upper() if re.fullmatch("[pn]r-[ogrs]d", arm) else arm
 
 
 def percent(value: Spread | None, digits: int = 2) -> str:

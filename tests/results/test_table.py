@@ -145,8 +145,8 @@ def test_a_missing_or_unreadable_file(tmp_path: Path):
 
 
 def test_titles():
-    names = ["no-replay", "nr-gd", "pr-od", "nr-rd", "nr-gd-10", "my arm"]
-    assert [title(name) for name in names] == ["No replay", "NR-GD", "PR-OD", "NR-RD", "nr-gd-10", "my arm"]
+    names = ["no-replay", "nr-gd", "pr-od", "nr-rd", "pr-sd", "nr-gd-10", "my arm"]
+    assert [title(name) for name in names] == ["No replay", "NR-GD", "PR-OD", "NR-RD", "PR-SD", "nr-gd-10", "my arm"]
 
 
 def test_percent():
