@@ -121,8 +121,11 @@ class Stage:
         self.journal.stages.append(self)
         if index < len(self.journal.marks):
             mark = self.journal.marks[index]
-            self._restore(mark)
-            self._earlier, self.end_mark = (None, mark) if mark.numbers["ended"] else (mark, None)
+            if mark.numbers["ended"]:
+                self._restore(mark)
+                self.end_mark = mark
+            else:
+                self._earlier = mark
 
     @property
     def ended(self) -> bool:
@@ -147,7 +150,7 @@ class Stage:
                 group["lr"] = rate
         if schedule is not None:
             schedule.load_state_dict(numbers["schedule"])
-        self._restore(mark)  # once more, for what stands between the stage's beginning and its first step may draw
+        self._restore(mark)
         torch.set_rng_state(tensors["torch"])
         if "cuda" in tensors:
             torch.cuda.set_rng_state(tensors["cuda"])
