@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote
 
 import yaml
+from website import served
 
 TOKEN = "hf_token"
 
@@ -134,13 +134,6 @@ def serve_hub() -> Iterator[Hub]:
 
         def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    hub.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with served(Handler) as address:
+        hub.address = address
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
