@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo docs test style check bench
+.PHONY: demo docs test style check check-long bench
 
 # torch is installed first and by itself, so that pip takes the version of the constraints file and nothing newer. Only
 # what is imported gets compiled, when it is imported.
@@ -28,6 +28,10 @@ docs: .venv/installed
 	$(BIN)/python docs/build.py
 
 check: style docs test
+
+# What takes too long for every change: fifty kills, fuzzing, a cluster, a million latents.
+check-long: .venv/installed
+	$(BIN)/pytest -m long --numprocesses 0
 
 # Hours: the studies of benchmarks/, with images from $$NEGREPLAY_DATA and weights from $$NEGREPLAY_WEIGHTS.
 bench: .venv/installed
