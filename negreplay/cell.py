@@ -17,6 +17,7 @@ from negreplay.journal import Journal
 from negreplay.learners.learner import Learner
 from negreplay.optimize import Step
 from negreplay.prepare import Cell, Event, build_cell, over_latents
+from negreplay.ranks import present
 from negreplay.recipe import Front
 from negreplay.results.metrics import Row
 from negreplay.results.table import GrowingTable, read_rows
@@ -32,12 +33,12 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
     stream, learner, rng = build_cell(cell)
     constant = _constant(learner)
     checkpoints = Checkpoints(cell.checkpoint, learner, rng, constant, cell.every)
-    position, marks = checkpoints.load()
+    with present().in_turn():  # the leading rank sets damaged ones aside
+        position, marks = checkpoints.load()
     if position.learned == len(stream):
         return
     stream = yield from over_latents(cell, stream, learner)
-    counted = read_rows(table_of(cell.checkpoint), position.rows) if position.rows else []
-    table = GrowingTable(table_of(cell.checkpoint), counted)
+    table = _table(cell, position) if present().leads else None
     start, clock = replace(position, experiences=len(stream)), Clock(position.seconds)
     _forget_peak()
     for index in range(position.learned, len(stream)):
@@ -51,7 +52,8 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
                 accuracies = evaluate(learner, stream, index)
                 clock.add("evaluation")
                 row = _row(cell, index, len(stream), accuracies, clock, learner)
-                table.add(row)
+                if table is not None:
+                    table.add(row)
                 rows += 1
             start = Position(index + 1, len(stream), rows, dict(clock.seconds))
             checkpoints.end(start, now=stop.asked)
@@ -61,6 +63,12 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
         except GeneratorExit:
             checkpoints.end(start, now=True)
             raise
+
+
+def _table(cell: Cell, position: Position) -> GrowingTable:
+    """The table of a cell's rows, without those that its checkpoint does not count."""
+    counted = read_rows(table_of(cell.checkpoint), position.rows) if position.rows else []
+    return GrowingTable(table_of(cell.checkpoint), counted)
 
 
 def _learn(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from negreplay.errors import UserError
 from negreplay.files import write_beside
 from negreplay.journal import Journal, Mark
+from negreplay.ranks import present
 from negreplay.results.metrics import Row
 from negreplay.results.table import read_rows
 from negreplay.sealed import NOT_AS_WRITTEN, Header, read_header, read_sealed, seal
@@ -74,7 +75,7 @@ def table_of(checkpoint: Path) -> Path:
 
 
 class Checkpoints:
-    """The checkpoints of one arm with one seed, written at most every so many seconds.
+    """The checkpoints of one arm with one seed, written at most every so many seconds, by the leading rank.
 
     Args:
         path: of the newest one at the end of an experience; the others are beside it.
@@ -98,6 +99,8 @@ class Checkpoints:
     def end(self, position: Position, now: bool = False) -> None:
         """An experience has ended: writes a checkpoint if it is time, after the last one, or if it has to be `now`."""
         last = position.learned == position.experiences
+        if not present().leads:
+            return
         if self._base and self._at == position:
             return
         if not (now or last or self.due):
@@ -111,6 +114,8 @@ class Checkpoints:
 
     def save_inside(self, journal: Journal, start: Position, position: Position) -> None:
         """Writes a checkpoint inside an experience, whose `start` is written first if it is not there."""
+        if not present().leads:
+            return
         if not self._base:
             self._write(journal.start | {RANDOM_STATE: journal.random}, start)
         marks = journal.record()

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from negreplay.learners.learner import Learner
+from negreplay.patterns import Order
+from negreplay.ranks import present
 from negreplay.results.metrics import accuracies, by_experience
 from negreplay.streams.stream import Stream
 
@@ -40,11 +42,13 @@ def evaluate(learner: Learner, stream: Stream, index: int) -> Accuracies:
     """
     classes, arrived = len(stream.names), stream.arrivals()
     correct, task_correct = np.zeros((2, classes), dtype=np.int64)
-    for x, y in stream.growing_test(index).batches(AT_ONCE):
+    test = stream.growing_test(index)
+    for x, y in test.read(Order(test.rows, None), AT_ONCE, shared=True):
         scores = learner.predict(x, stream.test.encoded).cpu()
         correct += _right(scores, y, classes)
         if arrived is not None:
             task_correct += _right(scores.masked_fill(arrived[y].unsqueeze(1) != arrived, -torch.inf), y, classes)
+    correct, task_correct = (present().sum(torch.from_numpy(each)).numpy() for each in (correct, task_correct))
     totals = torch.bincount(stream.test.labels, minlength=classes).numpy()
     seen = np.isin(np.arange(classes), stream.seen(index).numpy())
     whole, growing, per_class = accuracies(correct, totals, seen)

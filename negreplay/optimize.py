@@ -19,6 +19,7 @@ from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.journal import Place, Stage
 from negreplay.patterns import DRAWS, Batch, Sweep
+from negreplay.ranks import present
 from negreplay.recipe import OptimizerRecipe, PhaseRecipe
 
 
@@ -114,17 +115,18 @@ def _descend(
         while done < total:
             if sweep is None:
                 read, sweep = 0, batches.draw(rng)
-                torch.manual_seed(_next_draw(rng))
+                torch.manual_seed(_next_draw(rng) + present().rank)
             for batch in islice(batches.read(sweep, read), total - done):
                 done, read = done + 1, read + 1
                 with device.computing():
                     value = loss(device.place(batch))
-                number = value.item()
+                number, value = _mean_over_ranks(value, batch)
                 if not math.isfinite(number):
                     place = f"step {done} of {total}"
                     raise UserError(f"the {descent.part}'s loss became {number} at {place}: lower its learning rate.")
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
+                average_gradients(p for group in optimizer.param_groups for p in group["params"])
                 optimizer.step()
                 if schedule is not None:
                     schedule.step()
@@ -132,6 +134,31 @@ def _descend(
                 yield Step(descent.part, done, total, number)
             sweep = None
         optimizer.zero_grad(set_to_none=True)
+
+
+def _mean_over_ranks(value: Tensor, batch: Batch) -> tuple[float, Tensor]:
+    """The loss of a whole minibatch as a number, and what this rank computes of it, weighed by its patterns."""
+    if present().count == 1:
+        return value.item(), value
+    value = value * batch.weight
+    part = value.detach().double().reshape(1) if len(batch.labels) else value.new_zeros(1).double()
+    return float(present().sum(part)) / present().count, value
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Gives each parameter the mean of the gradients that the ranks have for it; one without any stays without."""
+    if present().count == 1:
+        return
+    learning = list(parameters)
+    present_here = [p.new_full((1,), float(p.grad is not None)) for p in learning]
+    gradients = [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in learning]
+    sums = present().sum(torch.cat([*present_here, *gradients]))
+    ranks_with, sums = sums[: len(learning)], sums[len(learning) :]
+    for p, number, mean in zip(
+        learning, ranks_with, (sums / present().count).split([p.numel() for p in learning]), strict=True
+    ):
+        p.grad = mean.view_as(p).clone() if number else None
 
 
 def make_optimizer(recipe: OptimizerRecipe, *groups: Group) -> torch.optim.Optimizer:

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from negreplay.ranks import present
+
 
 class Patterns(NamedTuple):
     """Images or latents with their labels; also a memory of them."""
@@ -42,6 +44,9 @@ class Batch(NamedTuple):
 
     `encoded` says whether `current` holds latents already (they come from the store) or images. The latents of those
     in `mirrored` are mirrored left to right before they are learned; None mirrors none.
+
+    Where several ranks share a minibatch, each has a part of its current and a part of its replayed patterns, and
+    `whole` says how many of both there are.
     """
 
     current: Float[Tensor, "b *shape"]
@@ -50,6 +55,37 @@ class Batch(NamedTuple):
     labels: Int[Tensor, " b+m"]
     replayed: Bool[Tensor, " b+m"]
     mirrored: Bool[Tensor, " b+m"] | None = None
+    whole: "Whole | None" = None
+
+    @property
+    def weight(self) -> float:
+        """By what to multiply the mean over the patterns here, so that the mean over ranks is that of the minibatch."""
+        return 1.0 if self.whole is None else len(self.labels) * present().count / sum(self.whole)
+
+    @property
+    def replays(self) -> bool:
+        """Whether there are replayed patterns in the whole minibatch."""
+        return len(self.replay) > 0 if self.whole is None else self.whole.replayed > 0
+
+    def mean(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
+        """The mean of values of some of the patterns; it has the same `weight` as a mean over all patterns here."""
+        if self.whole is None:
+            return values.mean()
+        return values.sum() * (present().count / present().total(values.numel())) / max(self.weight, 1e-9)
+
+    def noise(self, size: int, rng: torch.Generator) -> Float[Tensor, "n size"]:
+        """Normal noise for each pattern, drawn for the whole minibatch, so that all ranks draw the same."""
+        if self.whole is None:
+            return torch.randn(len(self.labels), size, generator=rng)
+        noise = torch.randn(sum(self.whole), size, generator=rng)
+        return torch.cat([present().share(part) for part in noise.split(list(self.whole))])
+
+
+class Whole(NamedTuple):
+    """How many current and replayed patterns a minibatch has, in all ranks together."""
+
+    current: int
+    replayed: int
 
 
 @runtime_checkable
@@ -75,7 +111,7 @@ class Loader(Protocol):
 
     def order(self, rng: torch.Generator) -> "Order": ...
 
-    def read(self, order: "Order", size: int, start: int = 0) -> Iterator[Patterns]: ...
+    def read(self, order: "Order", size: int, start: int = 0, shared: bool = False) -> Iterator[Patterns]: ...
 
 
 class Order(NamedTuple):
@@ -87,6 +123,10 @@ class Order(NamedTuple):
     def part(self, start: int, end: int) -> "Order":
         """The rows from the place `start` up to, but without, the place `end`."""
         return Order(self.rows[start:end], None if self.draws is None else self.draws[start:end])
+
+    def share(self) -> "Order":
+        """The rows that are read by this rank."""
+        return Order(present().share(self.rows), None if self.draws is None else present().share(self.draws))
 
 
 class Sweep(NamedTuple):
@@ -150,7 +190,8 @@ class Mixture:
     are mixed in proportion, and the memory is swept once an epoch too, unless there are too few current patterns: a
     minibatch never grows beyond its size, and the rest of the memory waits for another epoch. Otherwise each minibatch
     takes `replay` patterns from the shuffled memory, which is shuffled again whenever it is used up. With `mirrored`
-    each latent is mirrored left to right with probability one half.
+    each latent is mirrored left to right with probability one half. If it is `shared`, each rank reads a part of every
+    minibatch.
     """
 
     data: Loader
@@ -158,6 +199,7 @@ class Mixture:
     minibatch: int
     replay: int | None = None
     mirrored: bool = False
+    shared: bool = True
 
     @property
     def steps(self) -> int:
@@ -188,16 +230,22 @@ class Mixture:
 
     def read(self, sweep: Sweep, start: int = 0) -> Iterator[Batch]:
         """The minibatches of an epoch, from the one with the number `start` on."""
-        ends = self._ends()
-        sizes = math.ceil(len(self.data) / self.steps)
-        for step, current in enumerate(self.data.read(sweep.current, sizes, start), start):
-            rows, draws = sweep.replayed.part(ends[step], ends[step + 1])
-            replay = Patterns(self.memory.read(rows, draws), self.memory.labels[rows]) if self.size else nothing()
+        ends, shared = self._ends(), self.shared and present().count > 1
+        size = math.ceil(len(self.data) / self.steps)
+        for step, current in enumerate(self.data.read(sweep.current, size, start, shared), start):
+            order = sweep.replayed.part(ends[step], ends[step + 1])
+            first, last = step * size, min((step + 1) * size, len(self.data))
+            whole = Whole(last - first, len(order.rows))
             mirrored = None
             if sweep.mirrored is not None:
-                first = step * sizes + ends[step]
-                mirrored = sweep.mirrored[first : first + len(current.y) + len(rows)]
-            yield join(current, self.data.encoded, replay, mirrored)
+                mirrored = sweep.mirrored[first + ends[step] : last + ends[step + 1]]
+            if shared:
+                order = order.share()
+                if mirrored is not None:
+                    mirrored = torch.cat([present().share(part) for part in mirrored.split(list(whole))])
+            replay = Patterns(self.memory.read(*order), self.memory.labels[order.rows]) if self.size else nothing()
+            batch = join(current, self.data.encoded, replay, mirrored)
+            yield batch._replace(whole=whole) if shared else batch
 
     def _ends(self) -> list[int]:
         """How many of the memory's rows are used before each minibatch, and in all."""

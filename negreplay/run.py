@@ -7,6 +7,7 @@ that each arm wrote last, a minute ago at most.
 """
 
 import json
+import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, suppress
@@ -25,8 +26,10 @@ from negreplay.devices import Device, check_device, machine
 from negreplay.errors import UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
 from negreplay.identity import compare, identify
+from negreplay.launch import check_ranks, grouped, together
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
 from negreplay.processes import learn_in_processes
+from negreplay.ranks import RankLostError, present
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
@@ -41,10 +44,10 @@ LOCK = "run.lock"
 class Run:
     """A study in its folder: where it finds things, what was typed and on what machine, the names of its classes.
 
-    `jobs` arms are learned at once, each in a process of its own when there are several. Each of them has so many
-    `threads`, for on more threads sums are rounded otherwise. Each is saved at most `every` so many seconds, inside
-    experiences too. `identity` is what its numbers depend on. `images` says
-    in sentences what there is to learn from and to test with, and what is left out.
+    `jobs` arms are learned at once, each in a process of its own when there are several, or one by `ranks` processes
+    together. Each process has so many `threads`, for on more threads sums are rounded otherwise. Each arm is saved at
+    most `every` so many seconds, inside experiences too. `identity` is what its numbers depend on. `images` says in
+    sentences what there is to learn from and to test with, and what is left out.
     """
 
     folder: Path
@@ -58,6 +61,7 @@ class Run:
     every: float = 60.0
     identity: dict[str, Any] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    ranks: int = 1
 
     def cells(self) -> list[Cell]:
         """One for each seed and arm, in the order in which they are learned."""
@@ -69,7 +73,14 @@ class Run:
 
 
 def start(
-    folder: Path, study: Study, places: Places, jobs: int, command: str, threads: int = 1, every: float = 60.0
+    folder: Path,
+    study: Study,
+    places: Places,
+    jobs: int,
+    command: str,
+    threads: int = 1,
+    every: float = 60.0,
+    ranks: int = 1,
 ) -> Run:
     """A new run, in a folder of its own; nothing is written before all that it needs has been found.
 
@@ -84,6 +95,7 @@ def start(
     if threads < 1:
         raise UserError(f"--threads is {threads}: give 1 or more.")
     check_device(places.device)
+    _check_ranks(ranks, jobs, places.device)
     stream = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
     run = Run(
         folder=folder,
@@ -97,6 +109,7 @@ def start(
         every=every,
         identity=identify(study, places),
         images=tuple(overview(stream.train, stream.test)),
+        ranks=ranks,
     )
     made = not folder.exists()
     with alone(folder / LOCK, _busy(folder)):
@@ -115,7 +128,7 @@ def start(
 
 
 def _write(run: Run) -> None:
-    names = "command", "machine", "jobs", "threads", "every", "classes", "images", "identity"
+    names = "command", "machine", "jobs", "ranks", "threads", "every", "classes", "images", "identity"
     settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
     write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
     write_whole(run.folder / "study.json", dump_study(run.study))
@@ -124,6 +137,14 @@ def _write(run: Run) -> None:
 def _check_jobs(jobs: int) -> None:
     if jobs < 1:
         raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
+
+
+def _check_ranks(ranks: int, jobs: int, device: Device) -> None:
+    check_ranks(ranks, device)
+    if ranks > 1 and jobs > 1:
+        raise UserError(
+            f"--ranks is {ranks} and --jobs is {jobs}: several ranks learn one arm at a time; give --jobs 1."
+        )
 
 
 def _taken(folder: Path) -> UserError:
@@ -140,6 +161,7 @@ def resume(
     data: Path | None = None,
     weights: Path | None = None,
     store: Path | None = None,
+    ranks: int | None = None,
 ) -> Run:
     """The run in a folder, if all that its numbers depend on is as it was when it started.
 
@@ -149,6 +171,7 @@ def resume(
         data: where the images are now.
         weights: where the weights are now.
         store: another folder for latents.
+        ranks: another number of processes that learn an arm together.
 
     Raises:
         UserError: there is none, its files are damaged, or its study, data or weights have changed.
@@ -169,6 +192,10 @@ def resume(
             raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error
     else:
         _warn(f"{folder / 'run.json'} is of an earlier version, so changes of study, data or weights are not noticed.")
+    if ranks is not None and ranks != run.ranks:
+        _warn(f"this run had {run.ranks} ranks, and goes on with {ranks}: its numbers may differ in their last bits.")
+        run = replace(run, ranks=ranks, jobs=run.jobs if jobs or ranks == 1 else 1)
+    _check_ranks(run.ranks, run.jobs, run.places.device)
     if run.machine != (here := machine(run.places.device)):
         _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
     return run
@@ -204,6 +231,7 @@ def reopen(folder: Path) -> Run:
             every=float(settings.get("every", 60.0)),
             identity=settings.get("identity", {}),
             images=tuple(settings.get("images", ())),
+            ranks=int(settings.get("ranks", 1)),
         )
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
@@ -269,12 +297,37 @@ def _check_place(folder: Path, lock: FileIO) -> None:
 def _learn(run: Run) -> Generator[Event, None, None]:
     torch.set_num_threads(run.threads)  # also to encode: latents of a small batch depend on it in their last bits
     cells = run.cells()
-    yield from encode_cells(cells)
-    if run.jobs == 1:
+    if run.jobs > 1:
+        yield from encode_cells(cells)
+        yield from learn_in_processes(cells, run.jobs, run.threads)
+        return
+    with together(run.folder, run.ranks, run.places.device):
+        for event in encode_cells(cells):
+            present().total(1)
+            yield event
+        present().total(0)
         for cell in cells:
             yield from learn_cell(cell)
-    else:
-        yield from learn_in_processes(cells, run.jobs, run.threads)
+
+
+def follow(device: Device) -> None:
+    """Learns the run that the leading rank learns, as another rank, and shows and writes nothing.
+
+    It ends with the leading one, which alone acts on Ctrl-C and SIGTERM.
+
+    Raises:
+        UserError: this rank cannot go on, for a reason that is its own.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with suppress(RankLostError), grouped(device, None) as folder:
+        run = reopen(folder)
+        torch.set_num_threads(run.threads)
+        while present().total(0):
+            pass  # the leading rank encodes
+        for cell in run.cells():
+            for _ in learn_cell(cell):
+                pass
 
 
 def _tidy(folder: Path) -> None:

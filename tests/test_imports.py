@@ -11,7 +11,7 @@ import pytest
 import negreplay
 
 PACKAGE = Path(negreplay.__file__).parent
-BOTTOM = frozenset({"errors", "files", "recipe", "sealed", "slow_paths"})
+BOTTOM = frozenset({"errors", "files", "ranks", "recipe", "sealed", "slow_paths"})
 RESULTS = BOTTOM | {"results"}
 DATA = BOTTOM | {"patterns", "data"}
 NETS = BOTTOM | {"patterns", "nets"}
@@ -20,7 +20,18 @@ LEARNERS = REPLAY | {"learners"}
 RUN = (
     LEARNERS
     | RESULTS
-    | {"builders", "checkpoint", "interrupts", "evaluation", "prepare", "cell", "processes", "identity", "run"}
+    | {
+        "builders",
+        "checkpoint",
+        "interrupts",
+        "evaluation",
+        "prepare",
+        "cell",
+        "processes",
+        "launch",
+        "identity",
+        "run",
+    }
 )
 
 MAY_IMPORT = {
@@ -30,6 +41,7 @@ MAY_IMPORT = {
     "sealed": frozenset[str](),
     "recipe": frozenset({"recipe"}),
     "studies": frozenset({"errors", "recipe", "studies"}),
+    "ranks": frozenset({"errors"}),
     "patterns": BOTTOM,
     "results": RESULTS,
     "data": DATA,
@@ -48,8 +60,9 @@ MAY_IMPORT = {
     "prepare": LEARNERS | RESULTS | {"builders"},
     "photographs": LEARNERS | {"builders", "photographs"},
     "bridges": LEARNERS | RESULTS | {"builders", "prepare", "photographs", "bridges"},
-    "cell": RUN - {"builders", "cell", "processes", "identity", "run"},
-    "processes": RUN - {"processes", "identity", "run"},
+    "cell": RUN - {"builders", "cell", "processes", "launch", "identity", "run"},
+    "processes": RUN - {"processes", "launch", "identity", "run"},
+    "launch": frozenset({"errors", "devices", "ranks"}),
     "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
     "display": RUN | {"bridges"},

@@ -63,6 +63,8 @@ class RunCommand:
     """bfloat16 computes faster where the machine knows it, a little less precisely."""
     jobs: int = 0
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
+    ranks: int = 0
+    """Processes that learn each arm together (0: one, or as many as torchrun or Slurm has started)."""
     threads: int = 1
     """Threads of each arm; numbers depend on it in their last bits, but never on --jobs."""
     save_every: float = 1.0
@@ -78,12 +80,18 @@ class RunCommand:
         from negreplay.bridges.followers import check_followers
         from negreplay.devices import Device
         from negreplay.display import learn_and_report
+        from negreplay.launch import started_outside
         from negreplay.prepare import Places
-        from negreplay.run import start
+        from negreplay.run import follow, start
         from negreplay.slow_paths import avoid_slow_paths
 
         check_followers(self.follow)
         avoid_slow_paths()
+        outside = started_outside()
+        if outside is not None and not outside.leads:
+            follow(Device(self.device, self.precision))
+            return
+        ranks = self.ranks or (outside.count if outside else 1)
         folder = self.out or _unused(Path("runs") / study.name)
         store = self.store.absolute() if self.store else None
         device = Device(self.device, self.precision)
@@ -91,9 +99,9 @@ class RunCommand:
         # No more arms than cores have threads for, nor than there are; four bounds memory, of which each takes its own.
         cores = (os.cpu_count() or 1) // max(1, self.threads)
         several = max(1, min(4, cores, len(study.recipes) * len(study.seeds)))
-        jobs = self.jobs or (several if self.device == "cpu" else 1)
+        jobs = self.jobs or (several if self.device == "cpu" and ranks == 1 else 1)
         try:
-            run = start(folder, study, places, jobs, _command(), self.threads, 60 * self.save_every)
+            run = start(folder, study, places, jobs, _command(), self.threads, 60 * self.save_every, ranks)
         except NotThereError as error:
             raise UserError(
                 f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
@@ -109,6 +117,8 @@ class ResumeCommand:
     """Folder of the run."""
     jobs: int | None = None
     """Another number of arms learned at the same time."""
+    ranks: int | None = None
+    """Another number of processes that learn each arm together."""
     data: Path | None = None
     """Where the images are now, if they have moved."""
     weights: Path | None = None
@@ -121,14 +131,19 @@ class ResumeCommand:
     def __call__(self, console: Console) -> None:
         from negreplay.bridges.followers import check_followers
         from negreplay.display import learn_and_report
-        from negreplay.run import resume
+        from negreplay.launch import started_outside
+        from negreplay.run import follow, reopen, resume
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
+        outside = started_outside()
+        if outside is not None and not outside.leads:
+            follow(reopen(self.folder).places.device)
+            return
         check_followers(self.follow)
-        learn_and_report(
-            resume(self.folder, self.jobs, self.data, self.weights, self.store), STUDIES, console, self.follow
-        )
+        ranks = self.ranks or (outside.count if outside else None)
+        run = resume(self.folder, self.jobs, self.data, self.weights, self.store, ranks)
+        learn_and_report(run, STUDIES, console, self.follow)
 
 
 @dataclass(frozen=True)

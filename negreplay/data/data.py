@@ -84,13 +84,14 @@ class View:
         """All rows, shuffled, with a draw for each where they are varied."""
         return drawn(self.rows[torch.randperm(len(self.rows), generator=rng)], self.data.augmented, rng)
 
-    def read(self, order: Order, size: int, start: int = 0) -> Iterator[Patterns]:
+    def read(self, order: Order, size: int, start: int = 0, shared: bool = False) -> Iterator[Patterns]:
         """The rows of an order, `size` at a time, from the batch with the number `start` on.
 
+        If they are `shared`, each rank reads a part of every batch (see `negreplay.ranks`).
         While one batch is used the next is read, in a thread that ends with this generator.
         """
         parts = (order.part(i, i + size) for i in range(start * size, len(order.rows), size))
-        yield from _ahead(partial(self._read, part) for part in parts)
+        yield from _ahead(partial(self._read, part.share() if shared else part) for part in parts)
 
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[Patterns]:
         """Every row once, `size` at a time: for training, shuffled and perhaps varied by `rng`; as it is without one.

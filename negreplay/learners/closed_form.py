@@ -18,6 +18,7 @@ from negreplay.nets.heads import PlainHead
 from negreplay.nets.projections import RandomMap
 from negreplay.optimize import Step
 from negreplay.patterns import Batch, Order
+from negreplay.ranks import present
 from negreplay.recipe import ClosedFormRecipe, Front, Mode, Outputs
 from negreplay.replay.exemplars import AT_ONCE
 from negreplay.statistics import LARGEST, signed_roots
@@ -195,12 +196,13 @@ class ClosedForm(Learner[Spec]):
         if stage.ended:
             return
         done, read, _ = stage.go_on()
-        for x, y in data.read(Order(data.rows, None), AT_ONCE, read):
-            done, read = done + len(x), read + 1
+        for x, y in data.read(Order(data.rows, None), AT_ONCE, read, shared=True):
+            features, labels = (present().gather(of) for of in (self.features(x, data.encoded), y))
+            done, read = done + len(labels), read + 1
             stage.place = Place(done, read)
-            features, labels = self.features(x, data.encoded), y.to(self.device.name)
+            labels = labels.to(self.device.name)
             if self.spec.mirrored:
-                features = torch.cat([features, self.features(x.flip(-1), data.encoded)])
+                features = torch.cat([features, present().gather(self.features(x.flip(-1), data.encoded))])
                 labels = labels.repeat(2)
             yield features, labels, Step("classifier", done, len(data), 0.0)
         stage.end()

@@ -57,12 +57,13 @@ class DGR(Learner[DGRRecipe]):
             return share * new + (1 - share) * replayed / len(groups)
 
         def vae_loss(batch: Batch) -> Tensor:
-            return weighted(self.generator.loss(self.classifier.latents(batch), self.rng), batch.replayed, 1 - share)
+            return weighted(self.generator.loss(self.classifier.latents(batch), self.rng), batch, 1 - share)
 
         teacher = copy.deepcopy(self.generator).eval().requires_grad_(False) if old.any() else None
         count = self.spec.replayed if teacher else 0
         divisible = math.ceil(count / max(1, len(groups))) * len(groups)
-        current = Mixture(experience.data, nothing(), self.recipe.optimizer.minibatch)
+        # Generated patterns belong to groups by their place in a minibatch, so each rank computes all of it.
+        current = Mixture(experience.data, nothing(), self.recipe.optimizer.minibatch, shared=False)
         yield from self.fit(solver_loss, Dreamt(current, teacher, divisible, self.rng), self.phase, experience.index)
         solver_descent = self.descent(self.phase, experience.index, current.steps)
         _, (_, rate) = solver_descent.groups

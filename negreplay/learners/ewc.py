@@ -11,6 +11,8 @@ from torch.nn import functional as F
 from negreplay.data.data import View
 from negreplay.learners.penalties import Buffers, Penalty, like, quadratic
 from negreplay.nets.classifier import Classifier
+from negreplay.patterns import Order
+from negreplay.ranks import present
 from negreplay.recipe import EWCRecipe
 
 AT_ONCE = 16
@@ -96,7 +98,7 @@ def fisher(
         for y, weight in _answers(probability, rng):
             for name, each in gradients(learning, x, competing, y).items():
                 total[name] += torch.einsum("n,n...->...", weight, each.square())
-    return [total[names[id(weight)]] / len(data) for weight in weights]
+    return [present().sum(total[names[id(weight)]]) / len(data) for weight in weights]
 
 
 def _predictions(
@@ -104,7 +106,7 @@ def _predictions(
 ) -> Iterator[tuple[Float[Tensor, "n *shape"], Bool[Tensor, "n classes"], Float[Tensor, "n classes"]]]:
     """Patterns, the outputs that compete for each, and their probabilities."""
     device = classifier.head.seen.device
-    for patterns in data.batches(AT_ONCE):
+    for patterns in data.read(Order(data.rows, None), AT_ONCE, shared=True):
         x = patterns.x.to(device)
         competing = classifier.head.competing(patterns.y.to(device))
         with torch.no_grad():
@@ -119,5 +121,6 @@ def _answers(
         for c in probability.any(dim=0).nonzero().flatten():
             yield c.expand(len(probability)), probability[:, c]
     else:
-        drawn = torch.multinomial(probability.cpu(), 1, generator=rng).flatten()
+        every = present().gather(probability).cpu()  # all ranks draw all classes, so that they draw the same
+        drawn = present().share(torch.multinomial(every, 1, generator=rng).flatten())
         yield drawn.to(probability.device), torch.ones_like(probability[:, 0])

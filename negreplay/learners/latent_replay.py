@@ -47,7 +47,7 @@ class LatentReplay(Learner[LatentReplayRecipe]):
         def loss(batch: Batch) -> Tensor:
             logits = self.classifier(batch, stop=batch.replayed if stops else None)
             losses = self.classifier.head.losses(logits, batch.labels, batch.replayed)
-            return weighted(losses, batch.replayed, share) + self.penalty.loss()
+            return weighted(losses, batch, share) + self.penalty.loss()
 
         self.penalty.start()
         for step in self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index):

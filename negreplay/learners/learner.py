@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from negreplay.data.data import View
@@ -15,7 +15,8 @@ from negreplay.learners.penalties import Penalty
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.renorm import begin_renorm
 from negreplay.optimize import Batches, Descent, Moments, Step, blocked, descend, descent_of
-from negreplay.patterns import Batch, Loader, Memory, Mixture, counts_of
+from negreplay.patterns import Batch, Loader, Memory, Mixture, Order, counts_of
+from negreplay.ranks import present
 from negreplay.recipe import PhaseRecipe, Recipe
 from negreplay.recipe.systems.system import SystemRecipe
 from negreplay.replay.exemplars import AT_ONCE, Exemplars
@@ -138,7 +139,8 @@ class Learner(nn.Module, ABC, Generic[Spec]):
 
     def features_of(self, data: View) -> Float[Tensor, "n f"]:
         """The features of a whole view, in its order."""
-        return torch.cat([self.features(x, data.encoded) for x, _ in data.batches(AT_ONCE)])
+        parts = data.read(Order(data.rows, None), AT_ONCE, shared=True)
+        return torch.cat([present().gather(self.features(x, data.encoded)) for x, _ in parts])
 
     @torch.no_grad()
     def logits(self, inputs: Float[Tensor, "n *shape"], encoded: bool) -> Float[Tensor, "n classes"]:
@@ -149,8 +151,8 @@ class Learner(nn.Module, ABC, Generic[Spec]):
         return logits.float().masked_fill(~self.classifier.head.seen, -torch.inf)
 
 
-def weighted(losses: Float[Tensor, " n"], replayed: Bool[Tensor, " n"], share: float | None) -> Float[Tensor, ""]:
+def weighted(losses: Float[Tensor, " n"], batch: Batch, share: float | None) -> Float[Tensor, ""]:
     """The mean loss. With a `share` the mean of replayed patterns has that weight, that of current ones the rest."""
-    if share is None or not replayed.any():
+    if share is None or not batch.replays:
         return losses.mean()
-    return share * losses[replayed].mean() + (1 - share) * losses[~replayed].mean()
+    return share * batch.mean(losses[batch.replayed]) + (1 - share) * batch.mean(losses[~batch.replayed])

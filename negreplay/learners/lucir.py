@@ -15,6 +15,7 @@ from negreplay.learners.learner import Learner
 from negreplay.nets.cosine import CosineHead
 from negreplay.optimize import Step
 from negreplay.patterns import Batch
+from negreplay.ranks import present
 from negreplay.recipe import LUCIRRecipe
 from negreplay.streams.stream import Experience
 
@@ -48,22 +49,22 @@ class LUCIR(Learner[LUCIRRecipe]):
             with torch.no_grad():
                 before = teacher.features(latents)
             forgotten = (1 - F.cosine_similarity(features, before, dim=1)).mean()  # Equation 6
-            ranked = self._ranking(head.cosines(features), batch.labels, old, new)
+            ranked = self._ranking(head.cosines(features), batch, old, new)
             return classified + spec.strength * ratio**0.5 * forgotten + ranked  # Equation 9
 
         memory = self.begin(experience)
         yield from self.fit(loss, self.mixture(experience.data, memory), self.phase, experience.index)
         yield from self.end(experience, memory)
 
-    def _ranking(self, cosines: Tensor, labels: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    def _ranking(self, cosines: Tensor, batch: Batch, old: Tensor, new: Tensor) -> Tensor:
         """Equation 8: for a pattern of an old class, its class should be ahead of the nearest new ones by a margin."""
-        rehearsed = old[labels]
+        rehearsed = old[batch.labels]
         count = min(self.spec.negatives, int(new.sum()))
-        if not rehearsed.any() or count == 0:
+        if present().total(int(rehearsed.sum())) == 0 or count == 0:
             return cosines.new_zeros(())
-        true = cosines[rehearsed].gather(1, labels[rehearsed].unsqueeze(1))
+        true = cosines[rehearsed].gather(1, batch.labels[rehearsed].unsqueeze(1))
         nearest = cosines[rehearsed][:, new].topk(count, dim=1).values
-        return (self.spec.margin - true + nearest).clamp(min=0).mean()
+        return batch.mean((self.spec.margin - true + nearest).clamp(min=0))
 
     @torch.no_grad()
     def _imprint(self, experience: Experience, head: CosineHead, old: Tensor) -> None:

@@ -68,11 +68,12 @@ class Generator(nn.Module):
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(
-        self, latents: Float[Tensor, "n *latent"], labels: Int[Tensor, " n"], rng: torch.Generator
+        self, latents: Float[Tensor, "n *latent"], labels: Int[Tensor, " n"], noise: Float[Tensor, "n z"]
     ) -> Reconstruction:
+        """Latents as the decoder makes them from their codes; normal `noise` draws the codes."""
         mean, logvar = self.encoder(latents).chunk(2, dim=1)
-        noise = torch.randn(mean.shape, generator=rng).to(mean)
-        return Reconstruction(self.decode(mean + noise * (0.5 * logvar).exp(), labels), mean, logvar)
+        z = mean + noise.to(mean) * (0.5 * logvar).exp()
+        return Reconstruction(self.decode(z, labels), mean, logvar)
 
     def decode(self, z: Float[Tensor, "n z"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n *latent"]:
         """p(x|z, y): latents of the given classes."""

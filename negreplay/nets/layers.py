@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from negreplay.nets import synchronised
+from negreplay.ranks import present
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -63,6 +66,9 @@ def allow_single_values(network: nn.Module) -> None:
 def _batch_norm(layer: nn.Module, input: Float[Tensor, "n c *place"]) -> Float[Tensor, "n c *place"]:  # noqa: A002
     """The layer's own `forward`, in evaluation mode where there is a single value per channel."""
     training = layer.training
+    if training and present().count > 1:
+        assert isinstance(layer, nn.modules.batchnorm._BatchNorm), "only batch norms come here"
+        return synchronised.batch_norm(layer, input)
     layer.training = training and input.numel() > input.shape[1]
     try:
         return type(layer).forward(layer, input)

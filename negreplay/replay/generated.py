@@ -51,7 +51,7 @@ class Generated(ReplaySource):
         def loss(batch: Batch) -> Tensor:
             with torch.no_grad():
                 latents = classifier.latents(batch)
-            reconstruction = self.generator(latents, batch.labels, rng)
+            reconstruction = self.generator(latents, batch.labels, batch.noise(self.generator.latent_dim, rng))
             logits = classifier.decide(reconstruction.latents) if recipe.eta else None
             return generator_loss(latents, reconstruction, logits, batch.labels, recipe.beta, recipe.eta)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from whole import cross_entropy, patterns, second_step, whole
 
 from negreplay.learners.learner import Learner, weighted
-from negreplay.patterns import Batch, Patterns, nothing
+from negreplay.patterns import Batch, Patterns, join, nothing
 from negreplay.recipe import (
     ClassifierRecipe,
     NearestMeanRecipe,
@@ -21,7 +21,7 @@ from negreplay.recipe import (
 from negreplay.streams.stream import Stream
 
 LOSSES = torch.tensor([1.0, 2.0, 6.0, 10.0, 14.0])
-REPLAYED = torch.tensor([False, False, False, True, True])
+BATCH = join(Patterns(torch.zeros(3, 1), torch.arange(3)), False, Patterns(torch.zeros(2, 1), torch.arange(2)))
 
 
 @pytest.fixture
@@ -63,17 +63,19 @@ def sizes(batches: list[Batch]) -> list[tuple[int, int]]:
 
 
 def test_without_a_share_all_patterns_weigh_the_same():
-    assert weighted(LOSSES, REPLAYED, None).item() == pytest.approx(33 / 5)
+    assert weighted(LOSSES, BATCH, None).item() == pytest.approx(33 / 5)
 
 
 def test_a_share_is_the_weight_of_all_that_is_replayed():
     # The means are 12 and 3.
-    assert weighted(LOSSES, REPLAYED, 0.75).item() == pytest.approx(0.75 * 12 + 0.25 * 3)
-    assert weighted(LOSSES, REPLAYED, 0.0).item() == pytest.approx(3.0)
+    assert weighted(LOSSES, BATCH, 0.75).item() == pytest.approx(0.75 * 12 + 0.25 * 3)
+    assert weighted(LOSSES, BATCH, 0.0).item() == pytest.approx(3.0)
 
 
 def test_where_nothing_is_replayed_a_share_means_nothing():
-    assert weighted(LOSSES, torch.zeros(5, dtype=torch.bool), 0.75).item() == pytest.approx(33 / 5)
+    assert weighted(
+        LOSSES, join(Patterns(torch.zeros(5, 1), torch.arange(5)), False, nothing()), 0.75
+    ).item() == pytest.approx(33 / 5)
 
 
 def test_by_experiences_what_is_replayed_weighs_1_minus_1_by_n(stream):

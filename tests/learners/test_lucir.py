@@ -10,6 +10,7 @@ from whole import cross_entropy, patterns, second_step, whole
 from negreplay.learners.lucir import LUCIR
 from negreplay.nets.classifier import Classifier
 from negreplay.nets.cosine import CosineHead
+from negreplay.patterns import Patterns, join, nothing
 from negreplay.recipe import ClassifierRecipe, LUCIRRecipe, PhaseRecipe
 from negreplay.streams.stream import Stream
 
@@ -108,8 +109,9 @@ def test_old_rows_do_not_learn(stream):
 
 
 def ranked(learner: LUCIR, cosines: list[list[float]], labels: list[int]) -> float:
+    batch = join(Patterns(torch.zeros(len(labels), 1), torch.tensor(labels)), False, nothing())
     old, new = torch.tensor([True, True, False, False, False]), torch.tensor([False, False, True, True, True])
-    return learner._ranking(torch.tensor(cosines), torch.tensor(labels), old, new).item()
+    return learner._ranking(torch.tensor(cosines), batch, old, new).item()
 
 
 def test_ranking_by_hand():

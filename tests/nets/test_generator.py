@@ -22,10 +22,14 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def noise(n: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, 4, generator=rng(seed))
+
+
 @BODIES
 def test_shapes(latent, body):
     net = generator(latent, body)
-    made = net(torch.rand(7, *latent), torch.arange(7) % 3, rng())
+    made = net(torch.rand(7, *latent), torch.arange(7) % 3, noise(7))
     assert made.latents.shape == (7, *latent)
     assert made.mean.shape == made.logvar.shape == (7, 4)
     assert net.decode(torch.randn(2, 4), torch.tensor([0, 2])).shape == (2, *latent)
@@ -45,11 +49,11 @@ def test_signed_latents_can_be_generated(latent, body):
 
 
 @BODIES
-def test_noise_is_drawn_from_the_generator_only(latent, body):
+def test_nothing_is_drawn_but_the_noise(latent, body):
     net = generator(latent, body)
     latents, labels = torch.rand(5, *latent), torch.arange(5) % 3
     before = torch.get_rng_state()
-    one, again, other = (net(latents, labels, rng(seed)).latents for seed in (1, 1, 2))
+    one, again, other = (net(latents, labels, noise(5, seed)).latents for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -59,7 +63,7 @@ def test_the_label_reaches_the_decoder_only(latent, body):
     # In training the batch norm of a minibatch of one class would take the label's share out again.
     net = generator(latent, body).eval()
     latents = torch.rand(5, *latent)
-    zeros, ones = (net(latents, torch.full((5,), c), rng()) for c in (0, 1))
+    zeros, ones = (net(latents, torch.full((5,), c), noise(5)) for c in (0, 1))
     assert torch.equal(zeros.mean, ones.mean) and torch.equal(zeros.logvar, ones.logvar)
     assert not torch.isclose(zeros.latents, ones.latents).all()
 
@@ -85,7 +89,7 @@ def test_each_class_has_channels_of_its_own(latent, body):
 def test_all_parts_learn(latent, body):
     net = generator(latent, body)
     latents, labels = torch.rand(5, *latent), torch.arange(5) % 3
-    generator_loss(latents, net(latents, labels, rng()), torch.zeros(5, 3), labels, 0.1, 0.01).backward()
+    generator_loss(latents, net(latents, labels, noise(5)), torch.zeros(5, 3), labels, 0.1, 0.01).backward()
     assert all(p.grad is not None and p.grad.any() for p in net.parameters())
 
 
@@ -101,9 +105,9 @@ def test_noise_has_the_encoders_standard_deviation():
     net = generator((5,), "dense")
     latents = torch.rand(1, 5)
     mean, logvar = net.encoder(latents).chunk(2, dim=1)
-    made = net(latents, torch.tensor([1]), rng(3))
-    noise = torch.randn(1, 4, generator=rng(3))
-    expected = net.decode(mean + noise * logvar.exp().sqrt(), torch.tensor([1]))
+    drawn = noise(1, 3)
+    made = net(latents, torch.tensor([1]), drawn)
+    expected = net.decode(mean + drawn * logvar.exp().sqrt(), torch.tensor([1]))
     torch.testing.assert_close(made.latents, expected)
 
 
@@ -177,7 +181,9 @@ def test_it_learns_to_generate_either_of_two_classes(latent, body):
     for _ in range(600):
         labels = torch.randint(2, (64,), generator=source)
         latents = (prototypes[labels] + 0.2 * torch.randn(64, *latent, generator=source)).relu()
-        loss = generator_loss(latents, net(latents, labels, source), None, labels, 0.1, 0.0)
+        loss = generator_loss(
+            latents, net(latents, labels, torch.randn(64, 4, generator=source)), None, labels, 0.1, 0.0
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -192,7 +198,7 @@ def test_it_learns_to_generate_either_of_two_classes(latent, body):
 @BODIES
 def test_a_minibatch_of_one_trains(latent, body):
     net = generator(latent, body)
-    made = net(torch.rand(1, *latent), torch.tensor([1]), rng())
+    made = net(torch.rand(1, *latent), torch.tensor([1]), noise(1))
     made.latents.sum().backward()
     assert made.latents.isfinite().all()
     assert all(buffer.isfinite().all() for buffer in net.buffers())
