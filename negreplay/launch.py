@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -17,8 +18,10 @@ import torch
 
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.ranks import Ranks, joined
+from negreplay.ranks import Ranks, joined, lost
 
+NOTICED_SECONDS = 15.0
+"""In this time a rank notices that another one has ended, if it computes."""
 PATIENCE = timedelta(minutes=30)
 """A rank that does not answer for so long is lost."""
 
@@ -64,14 +67,18 @@ def together(folder: Path, count: int, device: Device) -> Iterator[None]:
         subprocess.Popen(command, env=each, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
         for each in environments[1:]
     ]
+    over = threading.Event()
+    threading.Thread(target=_watch, args=(others, over), daemon=True).start()
     try:
         os.environ.update(environments[0])
         with grouped(device, folder):
             yield
+        over.set()
         for process in others:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(10)
     finally:
+        over.set()
         for process in others:
             process.kill()
             process.wait()
@@ -91,7 +98,8 @@ def grouped(device: Device, folder: Path | None) -> Iterator[Path]:
     local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or ranks.count)
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     strategy = DDPStrategy(process_group_backend=backend, timeout=PATIENCE)
-    logging.getLogger("lightning_fabric.utilities.distributed").setLevel(logging.WARNING)  # it says how many have come
+    for module in ("distributed", "rank_zero"):  # they say who has come
+        logging.getLogger(f"lightning_fabric.utilities.{module}").setLevel(logging.WARNING)
     kind = "cuda" if cuda else "cpu"
     fabric = Fabric(accelerator=kind, strategy=strategy, devices=local, num_nodes=ranks.count // local)
     fabric.launch()
@@ -104,6 +112,17 @@ def grouped(device: Device, folder: Path | None) -> Iterator[Path]:
             yield Path(named)
     finally:
         torch.distributed.destroy_process_group()
+
+
+def _watch(others: list[subprocess.Popen[bytes]], over: threading.Event) -> None:
+    """Ends this process if another rank has ended and it does not notice, as while it waits for that one to join.
+
+    Nothing is lost by it, for whatever it may be writing gets its name when it is complete.
+    """
+    while not over.wait(1):
+        if any(process.poll() for process in others) and not over.wait(NOTICED_SECONDS):
+            print(f"negreplay: {lost(len(others) + 1)}", file=sys.stderr, flush=True)
+            os._exit(2)
 
 
 def check_ranks(count: int, device: Device) -> None:

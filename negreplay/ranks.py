@@ -21,6 +21,14 @@ class RankLostError(UserError):
     """Another rank has ended, so that this one cannot go on."""
 
 
+def lost(count: int) -> str:
+    """What a user is told when one of so many ranks has ended."""
+    return (
+        f"another of the {count} processes of this run has ended: if it gave a reason, that stands above; "
+        "`negreplay resume` goes on from the last checkpoint, with as many processes as --ranks says."
+    )
+
+
 @dataclass(frozen=True)
 class Ranks:
     """The number of this rank, from 0, and how many there are."""
@@ -49,10 +57,7 @@ class Ranks:
         try:
             distributed.all_reduce(whole)
         except RuntimeError as error:
-            raise RankLostError(
-                f"another of the {self.count} processes of this run has ended: if it gave a reason, that stands "
-                "above; `negreplay resume` goes on, with as many as you give."
-            ) from error
+            raise RankLostError(lost(self.count)) from error
         return whole
 
     def total(self, number: int) -> int:
