@@ -72,8 +72,9 @@ class ClosedForm(Learner[Spec]):
     def merge(self, other: Any, to: Int[Tensor, " others"] | None = None) -> None:
         """Counts in what a learner of the same kind and with the same random maps has counted.
 
-        So hosts that learn a part each of every experience end, merged, as one that has learned all. Sums that all classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that
-        remain, so that it stays as it is where a class is left out.
+        So hosts that learn a part each of every experience end, merged, as one that has learned all. Sums that all
+        classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that remain, so
+        that it stays as it is where a class is left out.
 
         Args:
             other: its patterns have not come here.
