@@ -58,9 +58,8 @@ def main(images: int = 20_000, per_shard: int = 2_000, side: int = 256, folder: 
         files, _ = load_images(root / "folder", recipe, official=True)
         size = sum(map(len, contents)) / len(contents) / 1000
         print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: ", end="")
-        print(
-            f"{images} images of {size:.0f} kB, {per_shard} in a shard; reading the index takes {1e6 * opened / images:.0f} us of a processor for each\n"
-        )
+        print(f"{images} images of {size:.0f} kB, {per_shard} in a shard.")
+        print(f"Reading the index takes {1e6 * opened / images:.0f} us of a processor an image.\n")
         print("| images/s | read, cold | read, warm | read and decoded, cold |\n| --- | --- | --- | --- |")
         rng = torch.Generator().manual_seed(0)
         drawn, anyhow = View(shards, torch.arange(images)).order(rng).rows, torch.randperm(images, generator=rng)
