@@ -3,10 +3,12 @@
     python benchmarks/stored_latents.py
 
 Read are 256 rows drawn at random, from files that the system remembers. Printed are the medians of rounds that take
-turns, in milliseconds of a processor, and their ratio to the plain memory map's.
+turns, in milliseconds of a processor, and their ratio to the plain memory map's. "A first time" compares checksums.
+"Cold" is the time that passes where the system was asked to forget the file, which the disk then reads.
 """
 
 import math
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,7 +35,9 @@ def main(folder: Path = Path("/tmp"), megabytes: int = 400) -> None:
         megabytes: how much of each kind.
     """
     avoid_slow_paths()
-    print("| latents | plain map | one block | eight blocks | a first time |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| latents | plain map | one block | eight blocks | one block, a first time | plain map, cold |\n| --- | --- | --- | --- | --- | --- |"
+    )
     for shape in ((512,), (128, 8, 8)):
         images = 2 ** int(math.log2(megabytes * 1e6 / (4 * math.prod(shape))))
         with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -44,14 +48,16 @@ def main(folder: Path = Path("/tmp"), megabytes: int = 400) -> None:
 
 
 def compare(place: Path, shape: tuple[int, ...], images: int) -> list[float]:
-    """The medians of seconds: of a plain memory map, of one block, of eight, and of rows that were never checked."""
+    """The medians of seconds: of a plain memory map, of one block, of eight, of rows never checked, and cold."""
     one, eight = (stored(place / str(count), shape, images, images // count) for count in (1, 8))
     plain = np.lib.format.open_memmap(place / "plain.npy", mode="w+", dtype=np.float32, shape=(images, *one.shape))
     for rows in torch.arange(images).split(1024):
         plain[rows.numpy()] = one.latents[0][0]
     plain.flush()
-    plain = np.lib.format.open_memmap(place / "plain.npy", mode="r")
+    del plain
     rng = torch.Generator().manual_seed(0)
+    cold = median(read_cold(place / "plain.npy", torch.randint(images, (ROWS,), generator=rng)) for _ in range(20))
+    plain = np.lib.format.open_memmap(place / "plain.npy", mode="r")
 
     def anew(rows: torch.Tensor) -> None:
         one.checked[rows.numpy()] = False
@@ -74,7 +80,16 @@ def compare(place: Path, shape: tuple[int, ...], images: int) -> list[float]:
             begun = time.thread_time()
             way(rows)
             taken.append(time.thread_time() - begun)
-    return [median(taken) for taken in seconds]
+    return [*(median(taken) for taken in seconds), cold]
+
+
+def read_cold(path: Path, rows: torch.Tensor) -> float:
+    """Seconds to read rows of a plain memory map that the system was asked to forget."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    begun = time.perf_counter()
+    torch.from_numpy(np.lib.format.open_memmap(path, mode="r")[rows.numpy()])
+    return time.perf_counter() - begun
 
 
 def stored(folder: Path, shape: tuple[int, ...], images: int, rows: int) -> StoredLatents:
