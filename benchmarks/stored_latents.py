@@ -35,9 +35,8 @@ def main(folder: Path = Path("/tmp"), megabytes: int = 400) -> None:
         megabytes: how much of each kind.
     """
     avoid_slow_paths()
-    print(
-        "| latents | plain map | one block | eight blocks | one block, a first time | plain map, cold |\n| --- | --- | --- | --- | --- | --- |"
-    )
+    print("| latents | plain map | one block | eight blocks | one block, a first time | plain map, cold |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for shape in ((512,), (128, 8, 8)):
         images = 2 ** int(math.log2(megabytes * 1e6 / (4 * math.prod(shape))))
         with tempfile.TemporaryDirectory(dir=folder) as place:
