@@ -16,6 +16,7 @@ from negreplay.data.mnist import load_mnist
 from negreplay.data.screening import SUFFIXES, some
 from negreplay.data.selected import every
 from negreplay.data.tables import load_table
+from negreplay.data.webdataset import are_shards, load_shards
 from negreplay.errors import NotThereError, UserError
 from negreplay.files import find
 from negreplay.recipe import Scenario, StreamRecipe
@@ -68,13 +69,15 @@ def _load(recipe: StreamRecipe, place: Path) -> tuple[Data, Data]:
             return load_tiny_imagenet(place, recipe.images)
         case name:
             path = _find_images(name, place)
+            if are_shards(path):
+                return load_shards(path, recipe.images)
             load = load_table if path.suffix.lower() == ".csv" else load_images
             return load(path, recipe.images)
 
 
 def _find_images(name: str, place: Path) -> Path:
     """The folder, zip or CSV of a data set, which may be `place` itself."""
-    if (place / "train").is_dir():
+    if (place / "train").is_dir() or are_shards(place):
         return place
     try:
         return find(name, place, "images", (".zip", ".csv"))

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,6 +124,29 @@ class Zip:
             self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
         _check_size(self._archive.getinfo(self._names[member]).file_size)
         return self._archive.read(self._names[member])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that is a part of another one, as an image is of a tar."""
+
+    path: Path
+    start: int
+    size: int
+
+    def read(self, member: str) -> bytes:
+        """The content of the part, whatever its name is.
+
+        Raises:
+            OSError: it cannot be read, is cut off, or is too large.
+        """
+        _check_size(self.size)
+        with FileIO(self.path) as file:
+            file.seek(self.start)
+            content = file.read(self.size) or b""
+        if len(content) < self.size:
+            raise OSError("it is cut off")
+        return content
 
 
 Files = Folder | Zip

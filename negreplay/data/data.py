@@ -43,6 +43,39 @@ class Data(Protocol):
     def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]: ...
 
 
+@runtime_checkable
+class InFiles(Protocol):
+    """A data set that lies in a few large files, and is read fastest in the order in which its rows lie there."""
+
+    def files_of(self, rows: Int[Tensor, " k"]) -> Int[Tensor, " k"] | None:
+        """The number of the file of each of these rows; None where the order does not matter."""
+        ...
+
+
+WINDOW = 8192
+"""Rows that are shuffled with one another where a data set lies in files."""
+
+
+def files_of(data: Data, rows: Int[Tensor, " k"]) -> Int[Tensor, " k"] | None:
+    """The number of the file of each of these rows; None where the order in which they are read does not matter."""
+    return data.files_of(rows) if isinstance(data, InFiles) else None
+
+
+def shuffled(data: Data, rows: Int[Tensor, " n"], rng: torch.Generator) -> Int[Tensor, " n"]:
+    """All rows in an order drawn at random.
+
+    Where they lie in files, the files come one after the other, in an order that is drawn, and only the rows of a
+    window are shuffled with one another. So an epoch reads every file once, from its beginning to its end.
+    """
+    files = files_of(data, rows)
+    if files is None:
+        return rows[torch.randperm(len(rows), generator=rng)]
+    place = torch.randperm(int(files.max()) + 1 if len(rows) else 0, generator=rng)
+    in_sequence = rows[place[files].argsort(stable=True)]
+    window = torch.arange(len(rows)) // WINDOW
+    return in_sequence[(window + torch.rand(len(rows), generator=rng, dtype=torch.float64)).argsort(stable=True)]
+
+
 @dataclass(frozen=True)
 class Tensors:
     """A data set held in memory."""
@@ -82,7 +115,7 @@ class View:
 
     def order(self, rng: torch.Generator) -> Order:
         """All rows, shuffled, with a draw for each where they are varied."""
-        return drawn(self.rows[torch.randperm(len(self.rows), generator=rng)], self.data.augmented, rng)
+        return drawn(shuffled(self.data, self.rows, rng), self.data.augmented, rng)
 
     def read(self, order: Order, size: int, start: int = 0, shared: bool = False) -> Iterator[Patterns]:
         """The rows of an order, `size` at a time, from the batch with the number `start` on.

@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from negreplay.data.containers import Files
+from negreplay.data.containers import Files, Part
 from negreplay.data.transforms import region, transformed
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
@@ -70,7 +70,7 @@ def reason_of(error: Exception) -> str:
     return system or str(error) or type(error).__name__
 
 
-def decode(files: Files, member: str, recipe: ImageRecipe, draw: int | None = None) -> Image.Image:
+def decode(files: Files | Part, member: str, recipe: ImageRecipe, draw: int | None = None) -> Image.Image:
     """One image as the network gets it, varied where there is a draw (see `transforms`).
 
     Transparent pixels are laid on black, 16 bits are scaled to 8, and the EXIF orientation is honoured.

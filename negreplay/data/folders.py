@@ -14,7 +14,8 @@ from negreplay.data.screening import SUFFIXES, LeftOut, screen, some
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
 
-_TEST = ("test", "val", "valid", "validation")
+TEST = ("test", "val", "valid", "validation")
+"""Names of the split that tests; the first that is there is used."""
 LAYOUT = "arrange the images as train/<class>/<image> and test/<class>/<image>"
 _Split = dict[str, list[Member]]
 
@@ -38,7 +39,7 @@ def load_images(path: Path, recipe: ImageRecipe, official: bool = False) -> tupl
     files, members = listing(path)
     root = enclosing(members)
     tree = _tree(members, root)
-    test_name = next((name for name in _TEST if tree.get(name)), "test")
+    test_name = next((name for name in TEST if tree.get(name)), "test")
     for name in ("train", test_name):
         if not tree.get(name):
             raise UserError(
@@ -60,7 +61,7 @@ def load_images(path: Path, recipe: ImageRecipe, official: bool = False) -> tupl
 
 def enclosing(members: list[Member]) -> str:
     """The one folder around the splits, with its slash; empty where there is none."""
-    splits = {"train", *_TEST}
+    splits = {"train", *TEST}
     folders = [member.path.split("/")[:-1] for member in members]
     if any(parts[0] in splits for parts in folders if parts):
         return ""
@@ -110,7 +111,7 @@ def _outside(members: list[Member], root: str, splits: tuple[str, str]) -> list[
             case [split, _] if split in splits:
                 outside.add(LeftOut(member.path, "it lies in no folder of a class"))
             case [folder, _, *_] if folder not in splits:
-                reason = f"{splits[1]} is the test set" if folder in _TEST else "it is neither train nor test"
+                reason = f"{splits[1]} is the test set" if folder in TEST else "it is neither train nor test"
                 outside.add(LeftOut(f"{root}{folder}/", reason))
             case [_]:
                 outside.add(LeftOut(member.path, "it lies in no folder of a class"))

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from negreplay.data.containers import Files, Folder, Member, member_of
+from negreplay.data.containers import Files, Folder, Member, Part, member_of
 from negreplay.data.decoding import DECODER, decode
 from negreplay.data.screening import LeftOut
 from negreplay.data.threads import pool
@@ -57,14 +57,19 @@ class Images:
         return np.stack(list(pool().map(self._pixels, rows.tolist(), repeat(None))))
 
     def _pixels(self, row: int, draw: int | None) -> UInt8[np.ndarray, "height width 3"]:
-        image = decode(self.files, self.paths[row], self.recipe, draw)
+        files, path = self._place(row)
+        image = decode(files, path, self.recipe, draw)
         if image.size != self.size:
             (width, height), (others_width, others_height) = image.size, self.size
             raise UserError(
-                f"{self.files.path / self.paths[row]} has {width} x {height} pixels and others "
+                f"{files.path / path} has {width} x {height} pixels and others "
                 f"{others_width} x {others_height}: give stream.images.size, to which all are resized."
             )
         return np.asarray(image)
+
+    def _place(self, row: int) -> tuple[Files | Part, str]:
+        """What holds the image of a row, and its path in there."""
+        return self.files, self.paths[row]
 
 
 @dataclass(frozen=True)
@@ -165,20 +170,20 @@ def pixels_of(
     training: bool,
 ) -> Pixels:
     """Pixels in memory as a data set, augmented if it is for training and the recipe says so."""
-    digest = hashlib.sha256(_plainly(recipe))
+    digest = hashlib.sha256(plainly(recipe))
     digest.update(pixels.tobytes())
     digest.update(labels.numpy().tobytes())
     return Pixels(pixels, labels, names, digest.hexdigest()[:16], recipe, is_augmented(recipe, training))
 
 
-def _plainly(recipe: ImageRecipe) -> bytes:
+def plainly(recipe: ImageRecipe) -> bytes:
     """How an image is read without a draw, as the beginning of a fingerprint."""
     shorter = "" if recipe.shorter_side is None else f" of {recipe.shorter_side}"
     return f"{DECODER} {recipe.size}{shorter}\n".encode()
 
 
 def _fingerprint(members: Sequence[Member], root: str, recipe: ImageRecipe) -> str:
-    digest = hashlib.sha256(_plainly(recipe))
+    digest = hashlib.sha256(plainly(recipe))
     for member in members:
         digest.update(os.fsencode(f"{member.path.removeprefix(root)}\n{member.size} {member.stamp}\n"))
     return digest.hexdigest()[:16]

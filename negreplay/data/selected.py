@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from negreplay.data.data import Data
+from negreplay.data.data import Data, files_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Selected:
 
     def read(self, rows: Int[Tensor, " k"], draws: Int[Tensor, " k"] | None = None) -> Float[Tensor, "k *shape"]:
         return self.data.read(self.rows[rows], draws)
+
+    def files_of(self, rows: Int[Tensor, " k"]) -> Int[Tensor, " k"] | None:
+        return files_of(self.data, self.rows[rows])
 
 
 def every(data: Data, step: int) -> Data:

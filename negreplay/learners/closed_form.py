@@ -70,16 +70,18 @@ class ClosedForm(Learner[Spec]):
         self._count(features, labels)
         self.classifier.head.seen[labels] = True
 
-    def merge(self, other: Any, to: Int[Tensor, " others"]) -> None:
+    def merge(self, other: Any, to: Int[Tensor, " others"] | None = None) -> None:
         """Counts in what a learner of the same kind and with the same random maps has counted.
 
-        Sums that all classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that
-        remain, so that it stays as it is where a class is left out.
+        So hosts that learn a part each of every experience end, merged, as one that has learned all. Sums that all
+        classes share are taken whole. Only the mean covariance of classes is weighed by the patterns that remain, so
+        that it stays as it is where a class is left out.
 
         Args:
             other: its patterns have not come here.
-            to: the class here of each of its classes, or -1 for one that is left out.
+            to: the class here of each of its classes, or -1 for one that is left out; None if they are the same.
         """
+        to = torch.arange(self.classes) if to is None else to
         _forget(self)
         self._merge(other, to)
         self.classifier.head.seen[to[other.classifier.head.seen & (to >= 0)]] = True

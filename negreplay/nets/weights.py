@@ -1,5 +1,6 @@
 """Files of pretrained weights: safetensors, which hold numbers and no code."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -9,12 +10,18 @@ from torch import Tensor, nn
 
 from negreplay.errors import UserError
 
+CHECKSUMS = {
+    "mobilenet_v1_1.0_imagenet.safetensors": "74a6a3728e62e10e5dcb4983b9c51b1be00d828172e8e96ab74a6615b85b09ef"
+}
+"""The SHA-256 of files that shipped studies name: in them a flipped bit is noticed that leaves a number finite."""
+
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Reads the tensors of a safetensors file by their names.
 
     Raises:
-        UserError: the file is missing, is no safetensors file, or holds a number that is not finite in float32.
+        UserError: the file is missing, is no safetensors file, holds a number that is not finite in float32, or has the
+            name of a file with another checksum.
     """
     if not path.is_file():
         raise UserError(f"there is no file of weights {path}: give weights.file the path of a safetensors file.")
@@ -31,6 +38,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.float().isfinite().all():
             raise UserError(f"{path} is damaged, for {name!r} has values that are not finite: download it again.")
+    if (known := CHECKSUMS.get(path.name)) and hashlib.sha256(path.read_bytes()).hexdigest() != known:
+        raise UserError(
+            f"{path} is not the file of this name that the studies are measured with, or is damaged: copy it again, or "
+            "rename your own and give weights.file that name."
+        )
     return tensors
 
 

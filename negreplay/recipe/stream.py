@@ -69,7 +69,7 @@ CORE50_LISTS = {
 class StreamRecipe(Strict):
     """What arrives: which data, and which of its classes in which experience.
 
-    `data` names a data set, or a folder, a zip or a CSV of images. The data sets are `digits`, `mnist`,
+    `data` names a data set, or a folder, a zip, a CSV or shards of images. The data sets are `digits`, `mnist`,
     `fashion-mnist`, `cifar10`, `cifar100`, `tiny-imagenet`, `imagenet` and `core50`. Each scenario reads the fields in
     its own way:
 

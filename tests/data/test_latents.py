@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from negreplay.data import latents
+from negreplay.data import blocks
 from negreplay.data.data import Tensors
 from negreplay.data.latents import LatentStore, StoredLatents
 from negreplay.errors import UserError
 
 IMAGES = 50
+FILE = "f0-da7a.block-00000.npy"
 
 
 class Front:
@@ -58,6 +59,10 @@ def store(tmp_path: Path) -> LatentStore:
     return LatentStore(tmp_path / "latents")
 
 
+def assert_latents(stored: StoredLatents, data: Tensors):
+    torch.testing.assert_close(stored.read(torch.arange(IMAGES)), Front()(data.x))
+
+
 def files(store: LatentStore) -> list[str]:
     return sorted(path.name for path in store.folder.iterdir())
 
@@ -66,12 +71,12 @@ def test_encodes_every_image_once(store: LatentStore, data: Tensors):
     front = Front()
     progress, stored = run(store.encode(data, front, "f0", batch=20))
     assert progress == [(20, 50), (40, 50), (50, 50)]
-    assert front.calls == 3
+    assert front.calls == 1 + 3, "the first image tells the shape of a latent"
     again = run(store.encode(data, front, "f0", batch=20))
-    assert front.calls == 4 and again.progress == [], "only the shape of a latent is asked again"
+    assert front.calls == 5 and again.progress == [], "only the shape of a latent is asked again"
     rows = torch.arange(IMAGES)
     assert torch.equal(again.latents.read(rows), stored.read(rows))
-    assert files(store) == ["f0-da7a.channels-last.npy"]
+    assert files(store) == [FILE]
 
 
 def test_latents_are_what_the_front_gives(store: LatentStore, data: Tensors):
@@ -114,7 +119,7 @@ def test_each_front_and_each_data_set_has_its_own(store: LatentStore, data: Tens
     assert store.open(data, "f1") is None
     assert store.open(other, "f0") is None
     run(store.encode(other, Front(), "f0"))
-    assert files(store) == ["f0-0ther.channels-last.npy", "f0-da7a.channels-last.npy"]
+    assert files(store) == ["f0-0ther.block-00000.npy", FILE]
 
 
 def test_opens_nothing_where_nothing_is(store: LatentStore, data: Tensors):
@@ -126,50 +131,75 @@ def test_autograd_is_as_it_was_between_batches(store: LatentStore, data: Tensors
         assert torch.is_grad_enabled()
 
 
-def test_stopped_half_way_leaves_nothing(store: LatentStore, data: Tensors):
+def test_stopped_half_way_goes_on_where_it_was(store: LatentStore, data: Tensors):
     encoding = store.encode(data, Front(), "f0", batch=20)
     next(encoding)
     encoding.close()
-    assert files(store) == []
-    assert store.open(data, "f0") is None
+    (partial,) = store.folder.iterdir()
+    assert partial.suffix == ".partial" and store.open(data, "f0") is None
+    front = Front()
+    progress, stored = run(store.encode(data, front, "f0", batch=20))
+    assert progress == [(40, 50), (50, 50)] and front.calls == 1 + 2
+    assert_latents(stored, data)
+    assert files(store) == [FILE]
 
 
-def test_killed_half_way_leaves_nothing_usable(store: LatentStore, data: Tensors):
+def test_killed_half_way_goes_on_where_it_was(store: LatentStore, data: Tensors):
     child = os.fork()
     if child == 0:
         # No matrix product here: a forked process must not wait for its parent's threads.
         signal.alarm(20)
         encoding = store.encode(data, torch.clone, "f0", batch=20)
         next(encoding)
+        next(encoding)
         os.kill(os.getpid(), signal.SIGKILL)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
-    (abandoned,) = store.folder.iterdir()
-    assert abandoned.suffix == ".tmp"
     assert store.open(data, "f0") is None
-    os.utime(abandoned, (0, 0))
-    assert run(store.encode(data, Front(), "f0", batch=20)).progress[-1] == (50, 50)
-    assert files(store) == ["f0-da7a.channels-last.npy"]
+    progress, stored = run(store.encode(data, torch.clone, "f0", batch=20))
+    assert progress == [(50, 50)]
+    assert torch.equal(stored.read(torch.arange(IMAGES)), data.x)
+    assert files(store) == [FILE]
+
+
+def test_what_a_killed_writer_has_not_written_whole_is_encoded_again(store: LatentStore, data: Tensors):
+    encoding = store.encode(data, Front(), "f0", batch=20)
+    next(encoding)
+    next(encoding)
+    encoding.close()
+    (partial,) = store.folder.iterdir()
+    content = bytearray(partial.read_bytes())
+    content[-20 * 44 - 1] ^= 1  # the last byte of the first 20 latents
+    partial.write_bytes(content[:-5])
+    progress, stored = run(store.encode(data, Front(), "f0", batch=20))
+    assert progress == [(20, 50), (40, 50), (50, 50)]
+    assert_latents(stored, data)
 
 
 def test_two_at_once_both_end_right(store: LatentStore, data: Tensors):
-    front = Front()
-    slow = store.encode(data, front, "f0", batch=20)
+    slow = store.encode(data, Front(), "f0", batch=20)
     next(slow)
-    for path in store.folder.glob("*.tmp"):
-        os.utime(path, (0, 0))
-    fast = run(store.encode(data, front, "f0", batch=20)).latents
-    slow_latents = run(slow).latents
-    rows = torch.arange(IMAGES)
-    expected = front(data.read(rows))
-    assert torch.allclose(fast.read(rows), expected)
-    assert torch.allclose(slow_latents.read(rows), expected)
-    assert files(store) == ["f0-da7a.channels-last.npy"]
+    assert run(store.encode(data, Front(), "f0", batch=20)).progress[0] == (20, 50), (
+        "what is being written is left alone"
+    )
+    assert_latents(run(slow).latents, data)
+    assert files(store) == [FILE]
+
+
+def test_whoever_ends_first_removes_what_killed_writers_left_beside(store: LatentStore, data: Tensors):
+    one, other = (store.encode(data, Front(), "f0", batch=20) for _ in range(2))
+    for encoding in (one, other):
+        next(encoding)
+    for encoding in (one, other):
+        encoding.close()
+    assert len(files(store)) == 2
+    assert run(store.encode(data, Front(), "f0", batch=20)).progress == [(40, 50), (50, 50)]
+    assert files(store) == [FILE]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", "cut"])
 def test_damaged_file_is_encoded_anew(store: LatentStore, data: Tensors, content: bytes | str):
     run(store.encode(data, Front(), "f0"))
-    path = store.folder / "f0-da7a.channels-last.npy"
+    path = store.folder / FILE
     path.write_bytes(path.read_bytes()[:-4] if isinstance(content, str) else content)
     assert store.open(data, "f0") is None
     assert run(store.encode(data, Front(), "f0")).progress == [(50, 50)]
@@ -189,18 +219,19 @@ def test_damaged_file_is_encoded_anew(store: LatentStore, data: Tensors, content
 )
 def test_a_file_of_other_latents_is_encoded_anew(store: LatentStore, data: Tensors, wrong: np.ndarray):
     store.folder.mkdir()
-    np.save(store.folder / "f0-da7a.channels-last.npy", wrong)
+    np.save(store.folder / FILE, wrong)
     front = Front()
     stored = run(store.encode(data, front, "f0")).latents
     assert torch.equal(stored.read(torch.arange(IMAGES)), front(data.x))
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(b"(50, 5, 2)", b"(5_, 5, 2)"), (b"<f4", b"<q\xff"), (b"False", b"01010"), (b"}", b"{")]
+    ("old", "new"),
+    [(b"(50,)", b"(5_,)"), (b"(5, 2)", b"(2, 5)"), (b"<f4", b"<q\xff"), (b"False", b"01010"), (b"}", b"{")],
 )
 def test_a_file_with_a_damaged_header_is_encoded_anew(store: LatentStore, data: Tensors, old: bytes, new: bytes):
     run(store.encode(data, Front(), "f0"))
-    path = store.folder / "f0-da7a.channels-last.npy"
+    path = store.folder / FILE
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
@@ -209,7 +240,7 @@ def test_a_file_with_a_damaged_header_is_encoded_anew(store: LatentStore, data: 
 
 def test_files_of_others_stay(store: LatentStore, data: Tensors):
     store.folder.mkdir()
-    thesis = store.folder / "thesis.tmp"
+    thesis = store.folder / "thesis.partial"
     thesis.write_text("years of work")
     os.utime(thesis, (0, 0))
     run(store.encode(data, Front(), "f0"))
@@ -226,13 +257,13 @@ def test_too_little_space_is_found_before_writing(store: LatentStore, data: Tens
 
 
 def test_disk_that_fills_up_leaves_nothing(store: LatentStore, data: Tensors, monkeypatch: pytest.MonkeyPatch):
-    class FullDisk(latents.FileIO):
+    class FullDisk(blocks.FileIO):
         def write(self, content: Any, /) -> int:
             if self.tell() > 1000:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(content)
 
-    monkeypatch.setattr(latents, "FileIO", FullDisk)
+    monkeypatch.setattr(blocks, "FileIO", FullDisk)
     with pytest.raises(UserError, match=r"need 1 MB \(No space left on device\): make room there, or start a run that"):
         run(store.encode(data, Front(), "f0", batch=20))
     assert files(store) == []
@@ -240,11 +271,11 @@ def test_disk_that_fills_up_leaves_nothing(store: LatentStore, data: Tensors, mo
 
 
 def test_partial_writes_are_carried_on(store: LatentStore, data: Tensors, monkeypatch: pytest.MonkeyPatch):
-    class SlowDisk(latents.FileIO):
+    class SlowDisk(blocks.FileIO):
         def write(self, content: Any, /) -> int:
             return super().write(content[: math.ceil(len(content) / 2)])
 
-    monkeypatch.setattr(latents, "FileIO", SlowDisk)
+    monkeypatch.setattr(blocks, "FileIO", SlowDisk)
     front = Front()
     rows = torch.arange(IMAGES)
     assert torch.equal(run(store.encode(data, front, "f0")).latents.read(rows), front(data.read(rows)))

@@ -1,3 +1,4 @@
+import hashlib
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from negreplay.errors import UserError
+from negreplay.nets import weights
 from negreplay.nets.mobilenet import MobileNetV1, load_weights
 from negreplay.nets.resnet import SHAPES, ResNet
 from negreplay.nets.weights import fill
@@ -120,3 +122,19 @@ def test_what_is_neither_is_no_safetensors_file(content, tmp_path):
     (tmp_path / "net.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"net\.safetensors is no safetensors file, or only a part of one"):
         fill(net(1), tmp_path / "net.safetensors", ())
+
+
+def test_a_file_that_is_known_is_compared_with_its_checksum(tmp_path, monkeypatch):
+    """A flipped bit of an exponent leaves a number finite, and the network another one."""
+    file, copy, images = saved(tmp_path, {}), net(1), torch.rand(2, 3, 32, 32)
+    monkeypatch.setitem(weights.CHECKSUMS, file.name, hashlib.sha256(file.read_bytes()).hexdigest())
+    fill(copy, file, ())
+    assert torch.equal(copy(images), net(0)(images))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 0x20
+    file.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"net\.safetensors is not the file of this name that .*, or is damaged: copy it"
+    ):
+        fill(copy, file, ())
+    fill(copy, file.rename(tmp_path / "own.safetensors"), ())
