@@ -5,52 +5,82 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from queue import Empty
+from multiprocessing.connection import Connection, wait
+from typing import NoReturn
 
 import torch
 
-from negreplay.cell import learn_cell
-from negreplay.errors import UserError
-from negreplay.prepare import Cell, Event
+from negreplay.engines.tasks import End, Task, attempt
+from negreplay.errors import Terminated
+from negreplay.prepare import Event
 from negreplay.slow_paths import avoid_slow_paths
 
 
-def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[Event]:
-    """Learns cells in `jobs` processes of `threads` threads each, and yields their events as they come.
+class Processes:
+    """An engine of processes of this machine, of `threads` threads each, which do one task after the other."""
 
-    Raises:
-        UserError: a cell raised it, or one of the processes was killed from outside.
-    """
-    context = multiprocessing.get_context("spawn")
-    events = context.Queue()
-    others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
-    try:
-        with _interrupts_postponed():
-            learning = {pool.submit(_work, cell) for cell in cells}
-        while learning or not events.empty():
-            with suppress(Empty):
-                yield events.get(timeout=0.1)
-            for done in [future for future in learning if future.done()]:
-                done.result()
-                learning.remove(done)
-    except BaseException as error:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        if isinstance(error, BrokenProcessPool):
-            raise UserError(
-                "the process of an arm was killed from outside, perhaps for want of memory: "
-                "free some, then `negreplay resume` the run."
-            ) from error
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def __init__(self, threads: int) -> None:
+        self.threads, self.workers = threads, list[Worker]()
+
+    def start(self, task: Task) -> "Worker":
+        worker = next((worker for worker in self.workers if not worker.busy), None)
+        if worker is None:
+            with _interrupts_postponed():
+                worker = Worker(self.threads)
+                self.workers.append(worker)
+        worker.give(task)
+        return worker
+
+    def wait(self) -> None:
+        wait([worker.pipe for worker in self.workers if worker.busy and worker.process.is_alive()], timeout=0.1)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.process.join()
+
+
+class Worker:
+    """A process, and the pipe through which it is given tasks and tells events."""
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, its = context.Pipe()
+        self.process = context.Process(target=_serve, args=(its, threads), daemon=True)
+        self.process.start()
+        its.close()  # so that the pipe has an end when the process has
+        self.busy = False
+
+    def give(self, task: Task) -> None:
+        """Has the process do a task."""
+        self.busy = True
+        with suppress(OSError):  # it has died since the last task, as `poll` will say
+            self.pipe.send(task)
+
+    def poll(self) -> tuple[list[Event], End | None]:
+        events: list[Event] = []
+        try:
+            while self.pipe.poll():
+                message = self.pipe.recv()
+                if isinstance(message, End):
+                    self.busy = False
+                    return events, message
+                events.append(message)
+        except (EOFError, OSError):
+            self.process.join()
+            return events, End(False, _reason(self.process.exitcode))
+        return events, None
+
+
+def _reason(code: int | None) -> str:
+    """Why a process has died."""
+    if code is None or code >= 0:
+        return f"its process ended with code {code}"
+    lack = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+    return f"its process was ended by {signal.Signals(-code).name}{lack}"
 
 
 @contextmanager
@@ -76,17 +106,21 @@ def _interrupts_postponed() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-_events: "multiprocessing.Queue[Event]"
-"""The queue for the events of a process that `learn_in_processes` has started."""
-
-
-def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
-    global _events
-    _events = events
+def _serve(pipe: "Connection[End | Event, Task]", threads: int) -> None:
+    """Does the tasks that come through a pipe; what a process is for that `Worker` has started."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     avoid_slow_paths()
     torch.set_num_threads(threads)
+    with suppress(Terminated):
+        while True:
+            pipe.send(attempt(pipe.recv(), pipe.send, 0.2))
+
+
+def _terminated(*_: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    raise Terminated
 
 
 def _die_with_parent() -> None:
@@ -95,11 +129,3 @@ def _die_with_parent() -> None:
     assert parent is not None, "only a process that another one made comes here"
     parent.join()
     os._exit(1)
-
-
-def _work(cell: Cell) -> None:
-    shown = 0.0
-    for event in learn_cell(cell):
-        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, showing it longer
-            shown = time.monotonic()
-            _events.put(event)

@@ -7,9 +7,10 @@ that each arm wrote last, a minute ago at most.
 """
 
 import json
+import shlex
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
 from pathlib import Path
@@ -22,11 +23,13 @@ from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.overview import overview
 from negreplay.devices import Device, check_device, machine
-from negreplay.errors import UserError
+from negreplay.engines.dispatch import learn_on, named
+from negreplay.engines.tasks import Task
+from negreplay.errors import FailedError, UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
 from negreplay.identity import compare, identify
 from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
-from negreplay.processes import learn_in_processes
+from negreplay.processes import Processes
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
@@ -273,8 +276,11 @@ def _learn(run: Run) -> Generator[Event, None, None]:
     if run.jobs == 1:
         for cell in cells:
             yield from learn_cell(cell)
-    else:
-        yield from learn_in_processes(cells, run.jobs, run.threads)
+        return
+    with closing(Processes(run.threads)) as engine:
+        failures = yield from learn_on(engine, [Task(cell) for cell in cells], run.jobs)
+    if failures:
+        raise FailedError(f"{named(failures)}; `negreplay resume {shlex.quote(str(run.folder))}` tries again.")
 
 
 def _tidy(folder: Path) -> None:

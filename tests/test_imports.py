@@ -20,7 +20,18 @@ LEARNERS = REPLAY | {"learners"}
 RUN = (
     LEARNERS
     | RESULTS
-    | {"builders", "checkpoint", "interrupts", "evaluation", "prepare", "cell", "processes", "identity", "run"}
+    | {
+        "builders",
+        "checkpoint",
+        "interrupts",
+        "evaluation",
+        "prepare",
+        "cell",
+        "engines",
+        "processes",
+        "identity",
+        "run",
+    }
 )
 
 MAY_IMPORT = {
@@ -48,7 +59,8 @@ MAY_IMPORT = {
     "prepare": LEARNERS | RESULTS | {"builders"},
     "photographs": LEARNERS | {"builders", "photographs"},
     "bridges": LEARNERS | RESULTS | {"builders", "prepare", "photographs", "bridges"},
-    "cell": RUN - {"builders", "cell", "processes", "identity", "run"},
+    "cell": RUN - {"builders", "cell", "engines", "processes", "identity", "run"},
+    "engines": RUN - {"processes", "identity", "run"},
     "processes": RUN - {"processes", "identity", "run"},
     "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
