@@ -7,29 +7,24 @@ that each arm wrote last, a minute ago at most.
 """
 
 import json
-import shlex
 import sys
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from negreplay.builders.study_files import dump_study, read_study
-from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.overview import overview
 from negreplay.devices import Device, check_device, machine
-from negreplay.engines.dispatch import learn_on, named
-from negreplay.engines.tasks import Task
-from negreplay.errors import FailedError, UserError
+from negreplay.engines.cells import learn_cells
+from negreplay.engines.choice import LOCAL, place
+from negreplay.errors import UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
 from negreplay.identity import compare, identify
-from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
-from negreplay.processes import Processes
+from negreplay.prepare import Cell, Event, Places, check_cells
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
@@ -47,7 +42,8 @@ class Run:
     `jobs` arms are learned at once, each in a process of its own when there are several. Each of them has so many
     `threads`, for on more threads sums are rounded otherwise. Each is saved at most `every` so many seconds, inside
     experiences too. `identity` is what its numbers depend on. `images` says
-    in sentences what there is to learn from and to test with, and what is left out.
+    in sentences what there is to learn from and to test with, and what is left out. `on` names the machines that learn
+    (see `negreplay.engines.choice`).
     """
 
     folder: Path
@@ -61,6 +57,7 @@ class Run:
     every: float = 60.0
     identity: dict[str, Any] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    on: tuple[str, ...] = (LOCAL,)
 
     def cells(self) -> list[Cell]:
         """One for each seed and arm, in the order in which they are learned."""
@@ -72,7 +69,14 @@ class Run:
 
 
 def start(
-    folder: Path, study: Study, places: Places, jobs: int, command: str, threads: int = 1, every: float = 60.0
+    folder: Path,
+    study: Study,
+    places: Places,
+    jobs: int,
+    command: str,
+    threads: int = 1,
+    every: float = 60.0,
+    on: tuple[str, ...] = (LOCAL,),
 ) -> Run:
     """A new run, in a folder of its own; nothing is written before all that it needs has been found.
 
@@ -86,20 +90,22 @@ def start(
         raise UserError(f"--save-every is {every / 60:g}: give minutes, 0 or more.")
     if threads < 1:
         raise UserError(f"--threads is {threads}: give 1 or more.")
-    check_device(places.device)
-    stream = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
+    here = _here(places, on)
+    check_device(here.device)
+    stream = check_cells(Cell(recipe, study.seeds[0], Path(), here) for recipe in study.recipes)
     run = Run(
         folder=folder,
         study=study,
         places=places,
         jobs=jobs,
         command=command,
-        machine=machine(places.device),
+        machine=_machine(places, on),
         classes=stream.names,
         threads=threads,
         every=every,
         identity=identify(study, places),
         images=tuple(overview(stream.train, stream.test)),
+        on=on,
     )
     made = not folder.exists()
     with alone(folder / LOCK, _busy(folder)):
@@ -118,10 +124,21 @@ def start(
 
 
 def _write(run: Run) -> None:
-    names = "command", "machine", "jobs", "threads", "every", "classes", "images", "identity"
+    names = "command", "machine", "jobs", "threads", "every", "classes", "images", "identity", "on"
     settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
     write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
     write_whole(run.folder / "study.json", dump_study(run.study))
+
+
+def _here(places: Places, on: Sequence[str]) -> Places:
+    """The places with a device of this machine: other machines check their own when they begin to learn."""
+    return replace(places, device=Device()) if place(on).elsewhere else places
+
+
+def _machine(places: Places, on: Sequence[str]) -> str:
+    """What learns, and by which programs."""
+    here = machine(_here(places, on).device)
+    return f"{on[0]}, from {here}" if place(on).elsewhere else here
 
 
 def _check_jobs(jobs: int) -> None:
@@ -143,6 +160,7 @@ def resume(
     data: Path | None = None,
     weights: Path | None = None,
     store: Path | None = None,
+    on: tuple[str, ...] = (),
 ) -> Run:
     """The run in a folder, if all that its numbers depend on is as it was when it started.
 
@@ -152,6 +170,7 @@ def resume(
         data: where the images are now.
         weights: where the weights are now.
         store: another folder for latents.
+        on: other machines, which learn from now on.
 
     Raises:
         UserError: there is none, its files are damaged, or its study, data or weights have changed.
@@ -160,9 +179,12 @@ def resume(
     moved = {
         name: place.absolute() for name, place in (("data", data), ("weights", weights), ("store", store)) if place
     }
-    run = replace(run, places=replace(run.places, **moved), jobs=run.jobs if jobs is None else jobs)
+    jobs = run.jobs if jobs is None else jobs
+    run = replace(run, places=replace(run.places, **moved), jobs=jobs, on=on or run.on)
     _check_jobs(run.jobs)
-    check_device(run.places.device, "resume the run on a machine that has it, or run the study in another folder.")
+    check_device(
+        _here(run.places, run.on).device, "resume the run on a machine that has it, or run the study in another folder."
+    )
     if run.identity:
         try:
             for sentence in compare(folder, run.identity, run.study, run.places):
@@ -172,7 +194,7 @@ def resume(
             raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error
     else:
         _warn(f"{folder / 'run.json'} is of an earlier version, so changes of study, data or weights are not noticed.")
-    if run.machine != (here := machine(run.places.device)):
+    if run.machine != (here := _machine(run.places, run.on)):
         _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
     return run
 
@@ -207,6 +229,7 @@ def reopen(folder: Path) -> Run:
             every=float(settings.get("every", 60.0)),
             identity=settings.get("identity", {}),
             images=tuple(settings.get("images", ())),
+            on=tuple(settings.get("on", (LOCAL,))),
         )
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
@@ -247,13 +270,14 @@ def learn(run: Run) -> Generator[Event, None, None]:
 
     Raises:
         UserError: another process is learning it already.
+        FailedError: some arms could not be learned to the end; the others were.
     """
-    check_device(run.places.device)
+    check_device(_here(run.places, run.on).device)
     with alone(run.folder / LOCK, _busy(run.folder)) as lock:
         _tidy(run.folder)  # after a kill
         table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
         try:
-            for event in _learn(run):
+            for event in learn_cells(run.cells(), place(run.on), run.jobs, run.threads, run.folder):
                 if event.step is None:
                     _check_place(run.folder, lock)
                 if event.row is not None:
@@ -267,20 +291,6 @@ def learn(run: Run) -> Generator[Event, None, None]:
 def _check_place(folder: Path, lock: FileIO) -> None:
     if not is_at(lock, folder / LOCK):
         raise UserError(f"{folder} was moved or deleted while it was being learned: resume it where it is now.")
-
-
-def _learn(run: Run) -> Generator[Event, None, None]:
-    torch.set_num_threads(run.threads)  # also to encode: latents of a small batch depend on it in their last bits
-    cells = run.cells()
-    yield from encode_cells(cells)
-    if run.jobs == 1:
-        for cell in cells:
-            yield from learn_cell(cell)
-        return
-    with closing(Processes(run.threads)) as engine:
-        failures = yield from learn_on(engine, [Task(cell) for cell in cells], run.jobs)
-    if failures:
-        raise FailedError(f"{named(failures)}; `negreplay resume {shlex.quote(str(run.folder))}` tries again.")
 
 
 def _tidy(folder: Path) -> None:

@@ -59,9 +59,8 @@ MAY_IMPORT = {
     "prepare": LEARNERS | RESULTS | {"builders"},
     "photographs": LEARNERS | {"builders", "photographs"},
     "bridges": LEARNERS | RESULTS | {"builders", "prepare", "photographs", "bridges"},
-    "cell": RUN - {"builders", "cell", "engines", "processes", "identity", "run"},
-    "engines": RUN - {"processes", "identity", "run"},
-    "processes": RUN - {"processes", "identity", "run"},
+    "cell": RUN - {"builders", "cell", "engines", "identity", "run"},
+    "engines": RUN - {"identity", "run"},
     "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
     "display": RUN | {"bridges"},
@@ -160,5 +159,8 @@ def test_heavy_libraries_wait_until_they_are_needed(module: str):
         "tensorboard",
         "wandb",
         "huggingface_hub",
+        "ray",
+        "submitit",
+        "optuna",
     }
     assert not heavy & set(loaded)

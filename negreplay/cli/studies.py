@@ -63,6 +63,8 @@ class RunCommand:
     """bfloat16 computes faster where the machine knows it, a little less precisely."""
     jobs: int = 0
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
+    on: tuple[str, ...] = ("local",)
+    """Where: local, ray, ray://HOST:PORT or slurm, then what to ask for, as partition=gpu (docs/many-runs.md)."""
     threads: int = 1
     """Threads of each arm; numbers depend on it in their last bits, but never on --jobs."""
     save_every: float = 1.0
@@ -78,6 +80,7 @@ class RunCommand:
         from negreplay.bridges.followers import check_followers
         from negreplay.devices import Device
         from negreplay.display import learn_and_report
+        from negreplay.engines.choice import place
         from negreplay.prepare import Places
         from negreplay.run import start
         from negreplay.slow_paths import avoid_slow_paths
@@ -90,10 +93,11 @@ class RunCommand:
         places = Places(self.data.absolute(), self.weights.absolute(), store, device)
         # No more arms than cores have threads for, nor than there are; four bounds memory, of which each takes its own.
         cores = (os.cpu_count() or 1) // max(1, self.threads)
-        several = max(1, min(4, cores, len(study.recipes) * len(study.seeds)))
-        jobs = self.jobs or (several if self.device == "cpu" else 1)
+        cells = len(study.recipes) * len(study.seeds)
+        several = max(1, min(4, cores, cells)) if self.device == "cpu" else 1
+        jobs = self.jobs or (cells if place(self.on).queues else several)
         try:
-            run = start(folder, study, places, jobs, _command(), self.threads, 60 * self.save_every)
+            run = start(folder, study, places, jobs, _command(), self.threads, 60 * self.save_every, self.on)
         except NotThereError as error:
             raise UserError(
                 f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
@@ -115,6 +119,8 @@ class ResumeCommand:
     """Where the pretrained weights are now, if they have moved."""
     store: Path | None = None
     """Another folder for encoded latents."""
+    on: tuple[str, ...] = ()
+    """Other machines that learn from now on: local, ray, ray://HOST:PORT or slurm (docs/many-runs.md)."""
     follow: tuple[str, ...] = ()
     """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
@@ -127,7 +133,7 @@ class ResumeCommand:
         avoid_slow_paths()
         check_followers(self.follow)
         learn_and_report(
-            resume(self.folder, self.jobs, self.data, self.weights, self.store), STUDIES, console, self.follow
+            resume(self.folder, self.jobs, self.data, self.weights, self.store, self.on), STUDIES, console, self.follow
         )
 
 

@@ -38,7 +38,7 @@ def learn_on(engine: Engine, tasks: Sequence[Task], at_once: int) -> Generator[E
     while waiting or running:
         while waiting and len(running) < at_once:
             task = waiting.popleft()
-            if not _finished(task):
+            if not task.finished:
                 running[engine.start(task)] = task
         if running:
             engine.wait()
@@ -50,7 +50,7 @@ def learn_on(engine: Engine, tasks: Sequence[Task], at_once: int) -> Generator[E
             del running[job]
             if not task.encoding:
                 yield from told.missing(task)
-            if end.finished or _finished(task):
+            if end.finished or task.finished:
                 continue
             if end.again and attempts[task.name].another(task.position):
                 waiting.append(task)
@@ -106,11 +106,6 @@ class _Told:
 
 def _key(task: Task) -> tuple[str, int]:
     return task.cell.recipe.name, task.cell.seed
-
-
-def _finished(task: Task) -> bool:
-    position = task.position
-    return position.learned == position.experiences > 0
 
 
 def _keep(failure: Failure) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from negreplay.cell import learn_cell
 from negreplay.checkpoint import Position, read_position
+from negreplay.devices import check_device
 from negreplay.errors import UserError
 from negreplay.prepare import Cell, Event, encode_cells
 
@@ -30,6 +31,12 @@ class Task:
     def position(self) -> Position:
         """How far it has come, by its checkpoint; nowhere where images are encoded."""
         return Position() if self.encoding else read_position(self.cell.checkpoint)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to be learned."""
+        position = self.position
+        return position.learned == position.experiences > 0
 
     def events(self) -> Generator[Event, None, None]:
         """Does it, event by event."""
@@ -84,6 +91,7 @@ def attempt(task: Task, tell: Callable[[Event], None], pause: float) -> End:
     """
     shown = float("-inf")
     try:
+        check_device(task.cell.places.device)
         with closing(task.events()) as events:
             for event in events:
                 if event.step is None or time.monotonic() - shown > pause:
