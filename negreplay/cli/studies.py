@@ -46,7 +46,8 @@ class RunCommand:
     seeds: tuple[int, ...] = ()
     """Seeds to run (default: the study's)."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """PLACE=VALUE: another setting in all arms that have it, such as first.lr_head=0.01; may be given again."""
+    """PLACE=VALUE: another setting in all arms that have it, such as first.lr_head=0.01; may be given again. Several
+    values with commas, first.epochs=1,2,4, make a grid: an arm for each combination (docs/many-runs.md)."""
     backbone: str | None = None
     """Another network, such as timm/mobilenetv1_100, with random weights unless --pretrained is given."""
     pretrained: bool = False
