@@ -57,6 +57,7 @@ MAY_IMPORT = {
     "builders": LEARNERS | {"builders"},
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},
+    "search": LEARNERS | RESULTS | {"builders", "evaluation", "prepare"},
     "photographs": LEARNERS | {"builders", "photographs"},
     "bridges": LEARNERS | RESULTS | {"builders", "prepare", "photographs", "bridges"},
     "cell": RUN - {"builders", "cell", "engines", "identity", "run"},
@@ -65,7 +66,7 @@ MAY_IMPORT = {
     "run": RUN - {"run"},
     "display": RUN | {"bridges"},
     "page": BOTTOM | {"data", "photographs", "page"},
-    "cli": RUN | {"studies", "display", "photographs", "bridges", "page", "cli"},
+    "cli": RUN | {"studies", "display", "search", "photographs", "bridges", "page", "cli"},
     "__main__": frozenset({"cli"}),
 }
 """For each room (a module or a folder of modules) the rooms from which it may import."""

@@ -56,7 +56,7 @@ class RunCommand:
     """The images: a zip, a folder <split>/<class>/<image>, or a folder that holds it [$NEGREPLAY_DATA]."""
     weights: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_WEIGHTS", "weights")))
     """Pretrained weights: a file, or a folder that holds it [$NEGREPLAY_WEIGHTS]."""
-    store: Path | None = field(default_factory=lambda: _cache() / "latents")
+    store: Path | None = field(default_factory=lambda: cache() / "latents")
     """Folder where encoded latents are kept and shared between runs; None encodes anew each time."""
     device: str = "cpu"
     """Where to compute: cpu, cuda or mps."""
@@ -76,7 +76,7 @@ class RunCommand:
     def __call__(self, console: Console) -> None:
         from negreplay.builders.changes import changed, parse_settings, select, with_backbone
 
-        study = select(_study(self.study), self.arms, self.seeds)
+        study = select(named_study(self.study), self.arms, self.seeds)
         study = changed(with_backbone(study, self.backbone, self.pretrained), parse_settings(self.set))
         from negreplay.bridges.followers import check_followers
         from negreplay.devices import Device
@@ -169,7 +169,7 @@ class ShowCommand:
     """Print JSON, as `negreplay run` takes it back."""
 
     def __call__(self, console: Console) -> None:
-        study = _study(self.study)
+        study = named_study(self.study)
         if self.json:
             print(json.dumps(asdict(study), indent=2))
         else:
@@ -221,7 +221,7 @@ class ReportCommand:
             console.print(f"page: {path}", markup=False, soft_wrap=True)
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """The user's folder for what can be computed again; a temporary one for a user without a home."""
     try:
         home = Path.home() / ".cache"
@@ -246,7 +246,7 @@ def _plan(study: Study) -> str:
     return f"{plan}\n{'; '.join(facts)}"
 
 
-def _study(name: str) -> Study:
+def named_study(name: str) -> Study:
     """The study of that name, or in that file."""
     if name.endswith(".json"):
         from negreplay.builders.changes import read_any_study
