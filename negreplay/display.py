@@ -21,6 +21,7 @@ from rich.table import Column
 
 from negreplay.bridges.followers import following
 from negreplay.data.download import Advance
+from negreplay.errors import FailedError
 from negreplay.prepare import Event
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row, summarise
@@ -70,6 +71,7 @@ def learn_and_report(run: Run, shipped: Sequence[Study], console: Console, follo
 
     Raises:
         UserError: one of the followers cannot follow.
+        FailedError: some arms have failed; the report has the others.
         KeyboardInterrupt: Ctrl-C was pressed while it learned, or, if it is a `Terminated`, the system ended it; its
             text says how to go on.
     """
@@ -80,6 +82,10 @@ def learn_and_report(run: Run, shipped: Sequence[Study], console: Console, follo
             show(shown_to(follower, events), console, progress_of(run), len(run.study.recipes) * len(run.study.seeds))
     except KeyboardInterrupt as stop:
         raise type(stop)(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.") from None
+    except FailedError:
+        if rows := report(run, shipped):
+            conclude(run, rows, console)
+        raise
     conclude(run, report(run, shipped), console)
 
 

@@ -15,6 +15,10 @@ class NotThereError(UserError):
     """What a study names is not in the place where it was looked for."""
 
 
+class FailedError(UserError):
+    """Some arms of a run have failed; the others were learned to the end."""
+
+
 class Terminated(KeyboardInterrupt):
     """The system asked the process to end (SIGTERM); it ends as with Ctrl-C, but for its exit code."""
 

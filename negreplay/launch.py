@@ -5,20 +5,23 @@ Lightning Fabric finds out who has started them and makes the group; sums over i
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import torch
 
+from negreplay.cell import learn_cell
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.ranks import Ranks, joined, lost
+from negreplay.prepare import Cell, Event, encode_cells
+from negreplay.ranks import Ranks, joined, lost, present
 
 NOTICED_SECONDS = 15.0
 """In this time a rank notices that another one has ended, if it computes."""
@@ -37,6 +40,39 @@ def started_outside(environment: Mapping[str, str] = os.environ) -> Ranks | None
     return ranks if ranks.count > 1 else None
 
 
+def learn_together(cells: Sequence[Cell], folder: Path, count: int, threads: int) -> Generator[Event, None, None]:
+    """Learns what is left of the cells of a run, one after the other, each by all ranks; this process leads them.
+
+    Args:
+        cells: whose checkpoints are in the folder.
+        folder: of the run.
+        count: of ranks.
+        threads: of each rank.
+
+    Raises:
+        UserError: Lightning Fabric is missing, or there are fewer devices.
+        RankLostError: another rank has ended.
+    """
+    torch.set_num_threads(threads)
+    with together(folder, count, cells[0].places.device):
+        for event in encode_cells(cells):
+            present().total(1)
+            yield event
+        present().total(0)
+        for cell in cells:
+            yield from learn_cell(cell)
+
+
+def learn_along(cells: Sequence[Cell], threads: int) -> None:
+    """Learns the cells with the leading rank, which alone acts on Ctrl-C and SIGTERM."""
+    torch.set_num_threads(threads)
+    while present().total(0):
+        pass  # the leading rank encodes
+    for cell in cells:
+        for _ in learn_cell(cell):
+            pass
+
+
 @contextmanager
 def together(folder: Path, count: int, device: Device) -> Iterator[None]:
     """A block in which this process leads `count` ranks that learn the run in a folder.
@@ -46,9 +82,6 @@ def together(folder: Path, count: int, device: Device) -> Iterator[None]:
     Raises:
         UserError: Lightning Fabric is missing, or there are fewer devices.
     """
-    if count == 1:
-        yield
-        return
     check_ranks(count, device)
     if started_outside() is not None:
         with grouped(device, folder):
@@ -94,6 +127,9 @@ def grouped(device: Device, folder: Path | None) -> Iterator[Path]:
 
     ranks = started_outside()
     assert ranks is not None, "its environment says so"
+    if not ranks.leads:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cuda = device.name.startswith("cuda")
     local = int(os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_NTASKS_PER_NODE") or ranks.count)
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"

@@ -86,15 +86,19 @@ def check_cells(cells: Iterable[Cell]) -> Stream:
 def encode_cells(cells: Iterable[Cell]) -> Iterator[Event]:
     """Encodes all images that the cells will need, so that several processes do not encode the same ones at once."""
     open_data.cache_clear()  # images may have changed since an earlier run of this process
-    prepared = set()
+    for cell in encoding_cells(cells):
+        yield from over_latents(cell, *build_cell(cell)[:2])
+
+
+def encoding_cells(cells: Iterable[Cell]) -> list[Cell]:
+    """One of the cells for each pair of a front and images of which all latents are stored."""
+    first: dict[object, Cell] = {}
     for cell in filter(_storable, cells):
         classifier, stream = cell.recipe.classifier, cell.recipe.arriving
         pretrained = classifier.weights is not None or classifier.pretrained
         front = classifier, None if pretrained else cell.seed
-        key = front, images_of(stream)
-        if key not in prepared:
-            prepared.add(key)
-            yield from over_latents(cell, *build_cell(cell)[:2])
+        first.setdefault((front, images_of(stream)), cell)
+    return list(first.values())
 
 
 def build(

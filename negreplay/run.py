@@ -7,7 +7,6 @@ that each arm wrote last, a minute ago at most.
 """
 
 import json
-import signal
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, suppress
@@ -16,20 +15,18 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from negreplay.builders.study_files import dump_study, read_study
-from negreplay.cell import learn_cell
 from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.overview import overview
 from negreplay.devices import Device, check_device, machine
+from negreplay.engines.cells import learn_cells
+from negreplay.engines.choice import LOCAL, place
 from negreplay.errors import UserError
 from negreplay.files import alone, is_at, remove_unfinished, write_whole
 from negreplay.identity import compare, identify
-from negreplay.launch import check_ranks, grouped, together
-from negreplay.prepare import Cell, Event, Places, check_cells, encode_cells
-from negreplay.processes import learn_in_processes
-from negreplay.ranks import RankLostError, present
+from negreplay.launch import check_ranks, grouped, learn_along, learn_together
+from negreplay.prepare import Cell, Event, Places, check_cells
+from negreplay.ranks import RankLostError
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
@@ -47,7 +44,8 @@ class Run:
     `jobs` arms are learned at once, each in a process of its own when there are several, or one by `ranks` processes
     together. Each process has so many `threads`, for on more threads sums are rounded otherwise. Each arm is saved at
     most `every` so many seconds, inside experiences too. `identity` is what its numbers depend on. `images` says in
-    sentences what there is to learn from and to test with, and what is left out.
+    sentences what there is to learn from and to test with, and what is left out. `on` names the machines that learn
+    (see `negreplay.engines.choice`).
     """
 
     folder: Path
@@ -61,6 +59,7 @@ class Run:
     every: float = 60.0
     identity: dict[str, Any] = field(default_factory=dict)
     images: tuple[str, ...] = ()
+    on: tuple[str, ...] = (LOCAL,)
     ranks: int = 1
 
     def cells(self) -> list[Cell]:
@@ -80,6 +79,7 @@ def start(
     command: str,
     threads: int = 1,
     every: float = 60.0,
+    on: tuple[str, ...] = (LOCAL,),
     ranks: int = 1,
 ) -> Run:
     """A new run, in a folder of its own; nothing is written before all that it needs has been found.
@@ -94,21 +94,23 @@ def start(
         raise UserError(f"--save-every is {every / 60:g}: give minutes, 0 or more.")
     if threads < 1:
         raise UserError(f"--threads is {threads}: give 1 or more.")
-    check_device(places.device)
-    _check_ranks(ranks, jobs, places.device)
-    stream = check_cells(Cell(recipe, study.seeds[0], Path(), places) for recipe in study.recipes)
+    here = _here(places, on)
+    check_device(here.device)
+    _check_ranks(ranks, jobs, here.device, on)
+    stream = check_cells(Cell(recipe, study.seeds[0], Path(), here) for recipe in study.recipes)
     run = Run(
         folder=folder,
         study=study,
         places=places,
         jobs=jobs,
         command=command,
-        machine=machine(places.device),
+        machine=_machine(places, on),
         classes=stream.names,
         threads=threads,
         every=every,
         identity=identify(study, places),
         images=tuple(overview(stream.train, stream.test)),
+        on=on,
         ranks=ranks,
     )
     made = not folder.exists()
@@ -128,10 +130,21 @@ def start(
 
 
 def _write(run: Run) -> None:
-    names = "command", "machine", "jobs", "ranks", "threads", "every", "classes", "images", "identity"
+    names = "command", "machine", "jobs", "ranks", "threads", "every", "classes", "images", "identity", "on"
     settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
     write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
     write_whole(run.folder / "study.json", dump_study(run.study))
+
+
+def _here(places: Places, on: Sequence[str]) -> Places:
+    """The places with a device of this machine: other machines check their own when they begin to learn."""
+    return replace(places, device=Device()) if place(on).elsewhere else places
+
+
+def _machine(places: Places, on: Sequence[str]) -> str:
+    """What learns, and by which programs."""
+    here = machine(_here(places, on).device)
+    return f"{on[0]}, from {here}" if place(on).elsewhere else here
 
 
 def _check_jobs(jobs: int) -> None:
@@ -139,8 +152,10 @@ def _check_jobs(jobs: int) -> None:
         raise UserError(f"--jobs is {jobs}: give 1 or more, or 0 to choose for you.")
 
 
-def _check_ranks(ranks: int, jobs: int, device: Device) -> None:
+def _check_ranks(ranks: int, jobs: int, device: Device, on: Sequence[str]) -> None:
     check_ranks(ranks, device)
+    if ranks > 1 and place(on).elsewhere:
+        raise UserError(f"--ranks is {ranks} and --on is {on[0]}: start the ranks by torchrun or srun instead of --on.")
     if ranks > 1 and jobs > 1:
         raise UserError(
             f"--ranks is {ranks} and --jobs is {jobs}: several ranks learn one arm at a time; give --jobs 1."
@@ -161,6 +176,7 @@ def resume(
     data: Path | None = None,
     weights: Path | None = None,
     store: Path | None = None,
+    on: tuple[str, ...] = (),
     ranks: int | None = None,
 ) -> Run:
     """The run in a folder, if all that its numbers depend on is as it was when it started.
@@ -171,6 +187,7 @@ def resume(
         data: where the images are now.
         weights: where the weights are now.
         store: another folder for latents.
+        on: other machines, which learn from now on.
         ranks: another number of processes that learn an arm together.
 
     Raises:
@@ -180,9 +197,12 @@ def resume(
     moved = {
         name: place.absolute() for name, place in (("data", data), ("weights", weights), ("store", store)) if place
     }
-    run = replace(run, places=replace(run.places, **moved), jobs=run.jobs if jobs is None else jobs)
+    jobs = run.jobs if jobs is None else jobs
+    run = replace(run, places=replace(run.places, **moved), jobs=jobs, on=on or run.on)
     _check_jobs(run.jobs)
-    check_device(run.places.device, "resume the run on a machine that has it, or run the study in another folder.")
+    check_device(
+        _here(run.places, run.on).device, "resume the run on a machine that has it, or run the study in another folder."
+    )
     if run.identity:
         try:
             for sentence in compare(folder, run.identity, run.study, run.places):
@@ -195,8 +215,8 @@ def resume(
     if ranks is not None and ranks != run.ranks:
         _warn(f"this run had {run.ranks} ranks, and goes on with {ranks}: its numbers may differ in their last bits.")
         run = replace(run, ranks=ranks, jobs=run.jobs if jobs or ranks == 1 else 1)
-    _check_ranks(run.ranks, run.jobs, run.places.device)
-    if run.machine != (here := machine(run.places.device)):
+    _check_ranks(run.ranks, run.jobs, _here(run.places, run.on).device, run.on)
+    if run.machine != (here := _machine(run.places, run.on)):
         _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
     return run
 
@@ -231,6 +251,7 @@ def reopen(folder: Path) -> Run:
             every=float(settings.get("every", 60.0)),
             identity=settings.get("identity", {}),
             images=tuple(settings.get("images", ())),
+            on=tuple(settings.get("on", (LOCAL,))),
             ranks=int(settings.get("ranks", 1)),
         )
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
@@ -272,8 +293,9 @@ def learn(run: Run) -> Generator[Event, None, None]:
 
     Raises:
         UserError: another process is learning it already.
+        FailedError: some arms could not be learned to the end; the others were.
     """
-    check_device(run.places.device)
+    check_device(_here(run.places, run.on).device)
     with alone(run.folder / LOCK, _busy(run.folder)) as lock:
         _tidy(run.folder)  # after a kill
         table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
@@ -295,39 +317,23 @@ def _check_place(folder: Path, lock: FileIO) -> None:
 
 
 def _learn(run: Run) -> Generator[Event, None, None]:
-    torch.set_num_threads(run.threads)  # also to encode: latents of a small batch depend on it in their last bits
-    cells = run.cells()
-    if run.jobs > 1:
-        yield from encode_cells(cells)
-        yield from learn_in_processes(cells, run.jobs, run.threads)
-        return
-    with together(run.folder, run.ranks, run.places.device):
-        for event in encode_cells(cells):
-            present().total(1)
-            yield event
-        present().total(0)
-        for cell in cells:
-            yield from learn_cell(cell)
+    if run.ranks > 1:
+        return learn_together(run.cells(), run.folder, run.ranks, run.threads)
+    return learn_cells(run.cells(), place(run.on), run.jobs, run.threads, run.folder)
 
 
 def follow(device: Device) -> None:
     """Learns the run that the leading rank learns, as another rank, and shows and writes nothing.
 
-    It ends with the leading one, which alone acts on Ctrl-C and SIGTERM.
+    Args:
+        device: where it computes.
 
     Raises:
         UserError: this rank cannot go on, for a reason that is its own.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(RankLostError), grouped(device, None) as folder:
         run = reopen(folder)
-        torch.set_num_threads(run.threads)
-        while present().total(0):
-            pass  # the leading rank encodes
-        for cell in run.cells():
-            for _ in learn_cell(cell):
-                pass
+        learn_along(run.cells(), run.threads)
 
 
 def _tidy(folder: Path) -> None:

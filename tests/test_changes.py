@@ -8,7 +8,15 @@ import pytest
 import torch
 from tiny import Negreplay, digits, numbers, run
 
-from negreplay.builders.changes import MOBILENET_LAYERS, changed, parse_settings, read_any_study, with_backbone
+from negreplay.builders.changes import (
+    MOBILENET_LAYERS,
+    changed,
+    parse_settings,
+    read_any_study,
+    select,
+    with_backbone,
+)
+from negreplay.builders.grids import Choices
 from negreplay.builders.nets import build_backbone
 from negreplay.builders.study_files import read_study
 from negreplay.errors import UserError
@@ -64,6 +72,10 @@ def test_a_setting_changes_all_arms_that_have_it():
         (["first.epochs=many"], "--set: recipes.0.first.epochs: Input should be a valid integer"),
         (["first.epochs"], "--set 'first.epochs' has no value: give PLACE=VALUE, such as"),
         (["first.epochs=1", "first.epochs=2"], "--set first.epochs is given twice: give it once."),
+        (["first.epochs=1,,2"], "--set: first.epochs has an empty value between commas: remove a comma."),
+        (["first.epochs=1,2,1"], "--set: first.epochs has a value twice: give each once."),
+        (["first.epochs=1,0"], "--set: recipes.0.first: phase.epochs is 0: give 1 or more."),
+        (["first.epoch=1,2"], "--set: first.epoch: there is no 'epoch': did you mean 'epochs'?"),
         (['learner={"head": "plain"}'], "--set: recipes.0.learner.kind: Field required: add it."),
     ],
 )
@@ -95,6 +107,45 @@ def test_run_takes_settings(negreplay: Negreplay):
     (arm,) = read_study(Path("again/study.json")).recipes
     assert arm.first is not None and arm.following is not None
     assert (arm.first.epochs, arm.following.epochs) == (2, 2)
+
+
+def test_commas_make_choices_unless_they_are_json():
+    assert parse_settings(["a=0.1,1e-3", "b=none,flip", "c=[1,2],[3]", 'd="x,y"', "e=null,2", "f=true,x"]) == {
+        "a": Choices((0.1, 0.001)),
+        "b": Choices(("none", "flip")),
+        "c": Choices(([1, 2], [3])),
+        "d": "x,y",
+        "e": Choices((None, 2)),
+        "f": Choices((True, "x")),
+    }
+
+
+def test_choices_make_a_grid_of_arms_that_have_the_setting():
+    study = replace(DIGITS, recipes=tuple(r for r in DIGITS.recipes if r.name in ("no-replay", "nr-gd")))
+    grid = changed(study, parse_settings(["first.epochs=1,2", "generator.lr=0.1,1e-3", "following.epochs=7"]))
+    arms = {recipe.name: recipe for recipe in grid.recipes}
+    assert list(arms) == [
+        *("no-replay-epochs-1", "no-replay-epochs-2"),
+        *(f"nr-gd-epochs-{epochs}-lr-{lr}" for epochs in (1, 2) for lr in (0.1, 0.001)),
+    ]
+    for arm in arms.values():
+        assert arm.first is not None and arm.following is not None and arm.following.epochs == 7
+        assert f"-epochs-{arm.first.epochs}" in arm.name
+        assert arm.generator is None or arm.name.endswith(f"-lr-{arm.generator.lr}")
+    one = changed(study, {"first.epochs": 2, "generator.lr": 0.1, "following.epochs": 7}).recipes[1]
+    assert replace(one, name="nr-gd-epochs-2-lr-0.1") == arms["nr-gd-epochs-2-lr-0.1"]
+    assert grid.reproduces == () and grid.hours is None
+
+
+def test_names_of_a_grid_tell_arms_apart():
+    (arm,) = select(DIGITS, ["nr-gd"], []).recipes
+    study = replace(DIGITS, recipes=(arm,))
+    both = changed(study, parse_settings(["first.epochs=1,2", "following.epochs=1,2"]))
+    assert both.recipes[1].name == "nr-gd-first.epochs-1-following.epochs-2" and len(both.recipes) == 4
+    orders = changed(study, parse_settings(['stream.order=[],["3","1"]']))
+    assert [recipe.name for recipe in orders.recipes] == ["nr-gd-order-1", "nr-gd-order-2"]
+    nothing = changed(study, parse_settings(["replay.per_minibatch=null,4"]))
+    assert [recipe.name for recipe in nothing.recipes] == ["nr-gd-per_minibatch-null", "nr-gd-per_minibatch-4"]
 
 
 def variant(folder: Path, **fields: object) -> Path:

@@ -13,7 +13,7 @@ from tiny import Negreplay, digits, file_of, numbers, run
 
 from negreplay import __version__
 from negreplay.builders.study_files import read_study
-from negreplay.cli.studies import _cache
+from negreplay.cli.studies import cache
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES
 
@@ -158,4 +158,4 @@ def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(Path, "home", fail)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert _cache() == Path(gettempdir()) / "negreplay"
+    assert cache() == Path(gettempdir()) / "negreplay"

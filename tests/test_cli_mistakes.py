@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,8 +152,11 @@ def test_a_loss_that_is_not_a_number(negreplay: Negreplay):
 def test_a_loss_that_is_not_a_number_in_another_process(tmp_path: Path):
     file = file_of(digits("no-replay", "nr-od", first=HOPELESS), tmp_path)
     failed = spawned("run", file, "--out", tmp_path / "out", "--jobs", 2)
-    assert "loss became nan" in failed.sentence()
-    assert not (tmp_path / "out" / "results.csv").exists()
+    *others, last = failed.err.splitlines()
+    assert failed.code == 2 and re.match("negreplay: (no-replay|nr-od) with seed 0 failed .*loss became nan", last)
+    assert all(line.endswith(": the others go on.") for line in others) and len(others) <= 1
+    assert last.endswith(f"; `negreplay resume {tmp_path}/out` tries again.") and last.count("loss became nan") == 2
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 # What is not the user's mistake

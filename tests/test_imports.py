@@ -27,8 +27,8 @@ RUN = (
         "evaluation",
         "prepare",
         "cell",
-        "processes",
         "launch",
+        "engines",
         "identity",
         "run",
     }
@@ -58,16 +58,17 @@ MAY_IMPORT = {
     "builders": LEARNERS | {"builders"},
     "evaluation": LEARNERS | {"results"},
     "prepare": LEARNERS | RESULTS | {"builders"},
+    "search": LEARNERS | RESULTS | {"builders", "evaluation", "prepare"},
     "photographs": LEARNERS | {"builders", "photographs"},
     "bridges": LEARNERS | RESULTS | {"builders", "prepare", "photographs", "bridges"},
-    "cell": RUN - {"builders", "cell", "processes", "launch", "identity", "run"},
-    "processes": RUN - {"processes", "launch", "identity", "run"},
-    "launch": frozenset({"errors", "devices", "ranks"}),
+    "cell": RUN - {"builders", "cell", "engines", "launch", "identity", "run"},
+    "engines": RUN - {"launch", "identity", "run"},
+    "launch": frozenset({"cell", "devices", "errors", "prepare", "ranks"}),
     "identity": BOTTOM | {"builders", "data", "prepare"},
     "run": RUN - {"run"},
     "display": RUN | {"bridges"},
     "page": BOTTOM | {"data", "photographs", "page"},
-    "cli": RUN | {"studies", "display", "photographs", "bridges", "page", "cli"},
+    "cli": RUN | {"studies", "display", "search", "photographs", "bridges", "page", "cli"},
     "__main__": frozenset({"cli"}),
 }
 """For each room (a module or a folder of modules) the rooms from which it may import."""
@@ -161,5 +162,8 @@ def test_heavy_libraries_wait_until_they_are_needed(module: str):
         "tensorboard",
         "wandb",
         "huggingface_hub",
+        "ray",
+        "submitit",
+        "optuna",
     }
     assert not heavy & set(loaded)

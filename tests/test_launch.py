@@ -14,9 +14,9 @@ from tiny import Negreplay, command, digits, environment, file_of, numbers
 
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.launch import check_ranks, started_outside, together
+from negreplay.launch import check_ranks, started_outside
 from negreplay.prepare import Places
-from negreplay.ranks import Ranks, present
+from negreplay.ranks import Ranks
 from negreplay.recipe import PhaseRecipe
 from negreplay.run import learn, reopen, start
 
@@ -74,12 +74,6 @@ def test_who_has_started_several_processes_is_in_their_environment():
     assert started_outside(slurm | {"SLURM_NTASKS": "1"}) is None
 
 
-def test_one_rank_starts_nothing(tmp_path: Path):
-    before = dict(os.environ)
-    with together(tmp_path, 1, Device()):
-        assert present() == Ranks(0, 1) and dict(os.environ) == before
-
-
 @pytest.mark.parametrize(
     ("count", "device", "sentence"),
     [
@@ -105,6 +99,11 @@ def test_without_lightning_fabric_it_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     with pytest.raises(UserError, match=r"pip install 'negreplay\[ranks\]'"):
         check_ranks(2, Device())
+
+
+def test_other_machines_get_their_ranks_from_torchrun(tmp_path: Path):
+    with pytest.raises(UserError, match="--ranks is 2 and --on is ray: start the ranks by torchrun or srun"):
+        start(tmp_path / "out", STUDY, Places(tmp_path, tmp_path, None), 1, "x", on=("ray",), ranks=2)
 
 
 def test_several_ranks_learn_one_arm_at_a_time(tmp_path: Path):

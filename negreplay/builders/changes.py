@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from negreplay.builders.grids import Choices, check_choices, grid, parse_value
 from negreplay.builders.study_files import explain, parse_study, read_study
 from negreplay.errors import UserError, suggest
 from negreplay.recipe import Study
@@ -91,10 +92,10 @@ def select(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> Study:
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """The places and values of settings `PLACE=VALUE`; a value that is not JSON is a text.
+    """The places and values of settings `PLACE=VALUE` (see `parse_value`).
 
     Raises:
-        UserError: there is no `=`, or a place is named twice.
+        UserError: there is no `=`, a place is named twice, or a value is missing or there twice.
     """
     values: dict[str, Any] = {}
     for setting in settings:
@@ -103,23 +104,24 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"--set {setting!r} has no value: give PLACE=VALUE, such as first.lr_head=0.01.")
         if place in values:
             raise UserError(f"--set {place} is given twice: give it once.")
-        try:
-            values[place] = json.loads(value)
-        except (ValueError, RecursionError):
-            values[place] = value
+        values[place] = parse_value(value)
+    check_choices(values, "--set")
     return values
 
 
 def changed(study: Study, settings: Mapping[str, Any], source: str = "--set") -> Study:
     """The study with other values at some places, such as `first.lr_head`, in all arms that have the place.
 
-    It no longer says what it reproduces and how long it takes.
+    Where values are `Choices`, there is an arm for each combination, whose name says it. The study no longer says what
+    it reproduces and how long it takes.
 
     Raises:
         UserError: no arm has the place, or the value is wrong there; the sentence starts with `source`.
     """
     if not settings:
         return study
+    if any(isinstance(value, Choices) for value in settings.values()):
+        return grid(study, settings, lambda one, combination: changed(one, combination, source))
     content = asdict(replace(study, reproduces=(), hours=None))
     without: set[str] = set()
     for place, value in settings.items():

@@ -18,6 +18,7 @@ from negreplay.cli.data import DataCommand
 from negreplay.cli.hub import PullCommand, PushCommand
 from negreplay.cli.models import ExportCommand, ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
 from negreplay.cli.photographs import LearnCommand, PredictCommand
+from negreplay.cli.search import SearchCommand
 from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
 from negreplay.cli.teach import TeachCommand
 from negreplay.errors import Terminated, UserError
@@ -39,6 +40,7 @@ COMMANDS = {
     "show": ShowCommand,
     "report": ReportCommand,
     "resume": ResumeCommand,
+    "search": SearchCommand,
     "data": DataCommand,
 }
 

@@ -46,7 +46,8 @@ class RunCommand:
     seeds: tuple[int, ...] = ()
     """Seeds to run (default: the study's)."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
-    """PLACE=VALUE: another setting in all arms that have it, such as first.lr_head=0.01; may be given again."""
+    """PLACE=VALUE: another setting in all arms that have it, such as first.lr_head=0.01; may be given again. Several
+    values with commas, first.epochs=1,2,4, make a grid: an arm for each combination (docs/many-runs.md)."""
     backbone: str | None = None
     """Another network, such as timm/mobilenetv1_100, with random weights unless --pretrained is given."""
     pretrained: bool = False
@@ -55,7 +56,7 @@ class RunCommand:
     """The images: a zip, a folder <split>/<class>/<image>, or a folder that holds it [$NEGREPLAY_DATA]."""
     weights: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_WEIGHTS", "weights")))
     """Pretrained weights: a file, or a folder that holds it [$NEGREPLAY_WEIGHTS]."""
-    store: Path | None = field(default_factory=lambda: _cache() / "latents")
+    store: Path | None = field(default_factory=lambda: cache() / "latents")
     """Folder where encoded latents are kept and shared between runs; None encodes anew each time."""
     device: str = "cpu"
     """Where to compute: cpu, cuda or mps."""
@@ -63,6 +64,8 @@ class RunCommand:
     """bfloat16 computes faster where the machine knows it, a little less precisely."""
     jobs: int = 0
     """Arms learned at the same time, each in a process of its own (0: up to four on a processor, one elsewhere)."""
+    on: tuple[str, ...] = ("local",)
+    """Where: local, ray, ray://HOST:PORT or slurm, then what to ask for, as partition=gpu (docs/many-runs.md)."""
     ranks: int = 0
     """Processes that learn each arm together (0: one, or as many as torchrun or Slurm has started)."""
     threads: int = 1
@@ -75,11 +78,12 @@ class RunCommand:
     def __call__(self, console: Console) -> None:
         from negreplay.builders.changes import changed, parse_settings, select, with_backbone
 
-        study = select(_study(self.study), self.arms, self.seeds)
+        study = select(named_study(self.study), self.arms, self.seeds)
         study = changed(with_backbone(study, self.backbone, self.pretrained), parse_settings(self.set))
         from negreplay.bridges.followers import check_followers
         from negreplay.devices import Device
         from negreplay.display import learn_and_report
+        from negreplay.engines.choice import place
         from negreplay.launch import started_outside
         from negreplay.prepare import Places
         from negreplay.run import follow, start
@@ -98,10 +102,12 @@ class RunCommand:
         places = Places(self.data.absolute(), self.weights.absolute(), store, device)
         # No more arms than cores have threads for, nor than there are; four bounds memory, of which each takes its own.
         cores = (os.cpu_count() or 1) // max(1, self.threads)
-        several = max(1, min(4, cores, len(study.recipes) * len(study.seeds)))
-        jobs = self.jobs or (several if self.device == "cpu" and ranks == 1 else 1)
+        cells = len(study.recipes) * len(study.seeds)
+        several = max(1, min(4, cores, cells)) if self.device == "cpu" and ranks == 1 else 1
+        jobs = self.jobs or (cells if place(self.on).queues else several)
+        every = 60 * self.save_every
         try:
-            run = start(folder, study, places, jobs, _command(), self.threads, 60 * self.save_every, ranks)
+            run = start(folder, study, places, jobs, _command(), self.threads, every, self.on, ranks)
         except NotThereError as error:
             raise UserError(
                 f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
@@ -125,6 +131,8 @@ class ResumeCommand:
     """Where the pretrained weights are now, if they have moved."""
     store: Path | None = None
     """Another folder for encoded latents."""
+    on: tuple[str, ...] = ()
+    """Other machines that learn from now on: local, ray, ray://HOST:PORT or slurm (docs/many-runs.md)."""
     follow: tuple[str, ...] = ()
     """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
@@ -142,7 +150,7 @@ class ResumeCommand:
             return
         check_followers(self.follow)
         ranks = self.ranks or (outside.count if outside else None)
-        run = resume(self.folder, self.jobs, self.data, self.weights, self.store, ranks)
+        run = resume(self.folder, self.jobs, self.data, self.weights, self.store, self.on, ranks)
         learn_and_report(run, STUDIES, console, self.follow)
 
 
@@ -177,7 +185,7 @@ class ShowCommand:
     """Print JSON, as `negreplay run` takes it back."""
 
     def __call__(self, console: Console) -> None:
-        study = _study(self.study)
+        study = named_study(self.study)
         if self.json:
             print(json.dumps(asdict(study), indent=2))
         else:
@@ -229,7 +237,7 @@ class ReportCommand:
             console.print(f"page: {path}", markup=False, soft_wrap=True)
 
 
-def _cache() -> Path:
+def cache() -> Path:
     """The user's folder for what can be computed again; a temporary one for a user without a home."""
     try:
         home = Path.home() / ".cache"
@@ -254,7 +262,7 @@ def _plan(study: Study) -> str:
     return f"{plan}\n{'; '.join(facts)}"
 
 
-def _study(name: str) -> Study:
+def named_study(name: str) -> Study:
     """The study of that name, or in that file."""
     if name.endswith(".json"):
         from negreplay.builders.changes import read_any_study
