@@ -34,7 +34,7 @@ def test_damage_is_answered_or_refused(name: str, tmp_path: Path):
     answered = [GUARD(run, content, tmp_path) for content in whole]
     assert any(answered) or name in ("pickled lists", "list", "zip of lists", "tar.xz of lists"), answered
 
-    @settings(max_examples=5 if "model" in name else 20, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=5 if "model" in name else 20, suppress_health_check=[HealthCheck.too_slow], database=None)
     @given(content=st.sampled_from(whole), edits=EDITS)
     def damaged(content: bytes, edits: Edits) -> None:
         GUARD(run, edited(content, edits), tmp_path)
