@@ -28,6 +28,7 @@ from negreplay.journal import Journal, Mark
 from negreplay.ranks import present
 from negreplay.results.metrics import Row
 from negreplay.results.table import read_rows
+from negreplay.results.text import one_line
 from negreplay.sealed import NOT_AS_WRITTEN, Header, read_header, read_sealed, seal
 
 RANDOM_STATE = "random_state"
@@ -281,8 +282,10 @@ def _set_aside(path: Path, reason: str, position: Position) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     path.replace(aside)
     print(
-        f"negreplay: the checkpoint {path} is damaged ({reason}): it is set aside as {aside.name}, and the arm goes on "
-        f"from the one before, of {position.learned} experiences and {position.taken} steps.",
+        one_line(
+            f"negreplay: the checkpoint {path} is damaged ({reason}): it is set aside as {aside.name}, and the arm "
+            f"goes on from the one before, of {position.learned} experiences and {position.taken} steps."
+        ),
         file=sys.stderr,
     )
 

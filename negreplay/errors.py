@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+_LONGEST = 10_000
+
 
 class UserError(Exception):
     """A mistake of the user: one sentence that names the file or field and the remedy.
 
-    The command line prints the sentence and exits with code 2; anything else that is raised is our own mistake.
+    The command line prints the sentence and exits with code 2; anything else that is raised is our own mistake. What a
+    file holds may be in the sentence, so of a very long one only the beginning and the remedy at its end are left.
     """
+
+    def __init__(self, sentence: str) -> None:
+        if len(sentence) > _LONGEST:
+            sentence = f"{sentence[: _LONGEST // 2]} ... {sentence[-_LONGEST // 2 :]}"
+        super().__init__(sentence)
 
 
 class NotThereError(UserError):

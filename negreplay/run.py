@@ -31,6 +31,7 @@ from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
 from negreplay.results.table import GrowingTable, write_rows
+from negreplay.results.text import one_line
 
 RESULTS = "results.csv"
 LOCK = "run.lock"
@@ -222,7 +223,7 @@ def resume(
 
 
 def _warn(sentence: str) -> None:
-    print(f"negreplay: {sentence}", file=sys.stderr)
+    print(f"negreplay: {one_line(sentence)}", file=sys.stderr)
 
 
 def reopen(folder: Path) -> Run:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,24 @@ def test_every_arm_is_looked_at_before_the_first_one_learns(negreplay: Negreplay
     assert "conv9" in refused(negreplay, replace(study, recipes=(study.recipes[0], last)))
 
 
+def test_a_study_that_is_a_pipe_or_a_folder_or_too_large(negreplay: Negreplay):
+    os.mkfifo("pipe.json")
+    Path("folder.json").mkdir()
+    with Path("large.json").open("wb") as file:
+        file.truncate(10**12)
+    for name, reason in (("pipe", "no regular file"), ("folder", "no regular file"), ("large", "1000000 MB, and at")):
+        assert re.match(
+            rf"{name}\.json cannot be read \(it (is|has) {reason}", negreplay("show", f"{name}.json").sentence()
+        )
+
+
+def test_a_value_of_megabytes_is_cut_in_the_sentence(negreplay: Negreplay):
+    Path("x.json").write_text(json.dumps({"like": ["a" * 10**6], "name": "x"}))
+    sentence = negreplay("show", "x.json").sentence()
+    assert sentence.startswith("x.json: like: Input should be a valid string: it is ['aaaa") and "aa ... aa" in sentence
+    assert sentence.endswith("aaaa'].") and len(sentence) < 11_000
+
+
 # Mistakes that show while it learns
 
 
@@ -168,9 +187,11 @@ def test_a_loss_that_is_not_a_number_in_another_process(tmp_path: Path):
         (PermissionError(errno.EACCES, "Permission denied", "x.json"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 2),
         (OSError(errno.EFBIG, "File too large"), 2),
+        (MemoryError(), 2),
         (KeyboardInterrupt(), 130),
+        (KeyboardInterrupt("stopped \x1b[31m"), 130),
     ],
-    ids=["permission", "space", "size", "interrupt"],
+    ids=["permission", "space", "size", "memory", "interrupt", "interrupt with a name"],
 )
 def test_what_the_system_refuses_is_said_in_a_sentence(
     negreplay: Negreplay, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
@@ -180,7 +201,7 @@ def test_what_the_system_refuses_is_said_in_a_sentence(
 
     monkeypatch.setattr(studies, "_study", fail)
     failed = negreplay("show", "digits")
-    assert failed.code == code and len(failed.err.splitlines()) == 1 and failed.out == ""
+    assert failed.code == code and len(failed.err.splitlines()) == 1 and failed.out == "" and "\x1b" not in failed.err
 
 
 def test_our_own_mistakes_are_not_hidden(negreplay: Negreplay, monkeypatch: pytest.MonkeyPatch):

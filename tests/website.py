@@ -1,6 +1,7 @@
 """A web site on this machine whose server misbehaves on demand."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,13 +9,17 @@ from threading import Thread
 
 
 class Site:
-    """Files by name; `cuts` are the numbers of bytes after which the next answers end; `length` is a false one."""
+    """Files by name; `cuts` are the numbers of bytes after which the next answers end; `length` is a false one.
+
+    Where an answer is cut, the server is silent for `silence` seconds before it ends the connection.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []
         self.ranges = self.lengths = True
         self.length: str | None = None
+        self.silence, self.status = 0.0, 200
         self.requests: list[tuple[str, str | None]] = []
         self.address = ""
 
@@ -28,8 +33,8 @@ def serve() -> Iterator[Site]:
             asked = self.headers.get("Range")
             site.requests.append((self.path[1:], asked))
             content = site.files.get(self.path[1:])
-            if content is None:
-                return self.send_error(404)
+            if content is None or site.status != 200:
+                return self.send_error(404 if content is None else site.status)
             start = int(re.findall(r"\d+", asked)[0]) if asked and site.ranges else 0
             if start and start >= len(content):
                 self.send_response(416)
@@ -44,6 +49,9 @@ def serve() -> Iterator[Site]:
             self.end_headers()
             sent = site.cuts.pop(0) if site.cuts else len(content)
             self.wfile.write(content[start : start + sent])
+            if start + sent < len(content):
+                self.wfile.flush()
+                time.sleep(site.silence)
             return None
 
         def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002

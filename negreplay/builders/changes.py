@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from negreplay.builders.grids import Choices, check_choices, grid, parse_value
-from negreplay.builders.study_files import explain, parse_study, read_study
+from negreplay.builders.study_files import LARGEST_STUDY, explain, parse_study, read_study
+from negreplay.data.containers import read_file
 from negreplay.errors import UserError, suggest
 from negreplay.recipe import Study
 from negreplay.recipe.checks import Strict
@@ -53,7 +54,7 @@ def read_any_study(path: Path, known: Sequence[Study]) -> Study:
         UserError: the file is missing, a field is wrong, or it is like no study that is known.
     """
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(read_file(path, LARGEST_STUDY))
     except (OSError, ValueError, RecursionError):
         fields = None  # `read_study` says what is wrong
     if not isinstance(fields, dict) or "like" not in fields:

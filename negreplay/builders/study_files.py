@@ -7,9 +7,12 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
+from negreplay.data.containers import read_file
 from negreplay.errors import UserError
 from negreplay.recipe import LearnerRecipe, PenaltyRecipe, Study
 
+LARGEST_STUDY = 10_000_000
+"""The most bytes of a study's file."""
 SYSTEMS = frozenset(system.__name__ for system in (*get_args(LearnerRecipe), *get_args(PenaltyRecipe)))
 """The names of a union's members in the errors of pydantic, which tries each; users know them by their kinds."""
 
@@ -18,12 +21,14 @@ def read_study(path: Path) -> Study:
     """Reads a file that `dump_study` wrote, or that a user has edited.
 
     Raises:
-        UserError: the file is missing or a field is wrong.
+        UserError: the file is missing, cannot be read, or a field is wrong.
     """
     try:
-        return parse_study(path.read_bytes(), str(path))
+        return parse_study(read_file(path, LARGEST_STUDY), str(path))
     except FileNotFoundError as error:
         raise UserError(f"there is no file {path}: give the path of a study.json.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}): give the path of a study.json.") from error
 
 
 def parse_study(content: bytes, source: str) -> Study:

@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from negreplay.errors import UserError
+from negreplay.results.text import printable
 
 
 @dataclass(frozen=True)
@@ -38,4 +39,4 @@ class DataCommand:
         else:
             follow(core50_files.get_core50(root), console)
             description = core50_files.describe(root)
-        console.print(description, soft_wrap=True, markup=False)
+        console.print(printable(description), soft_wrap=True, markup=False)

@@ -65,8 +65,10 @@ def main() -> None:
             raise
         file = error.filename or "a file"
         _fail(f"{file} cannot be read or written ({error.strerror}): check its path, its permissions and the space.")
+    except MemoryError:
+        _fail("the memory of this machine is exhausted: stop what else runs, or give smaller files or settings.")
     except KeyboardInterrupt as stop:
-        print(str(stop) or "stopped.", file=sys.stderr)
+        print(_printable(str(stop)) or "stopped.", file=sys.stderr)
         sys.exit(143 if isinstance(stop, Terminated) else 130)
 
 

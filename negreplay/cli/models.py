@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from negreplay.results.text import one_line
 
@@ -35,7 +36,9 @@ class InspectCommand:
         for column in ("class", "pictures", "recognised now", "best before"):
             table.add_column(column, justify="left" if column == "class" else "right")
         for name in model.names:
-            table.add_row(one_line(name), str(counts[name]), share_of(accuracy.get(name)), percent(best.get(name)))
+            table.add_row(
+                Text(one_line(name)), str(counts[name]), share_of(accuracy.get(name)), percent(best.get(name))
+            )
         console.print(table)
         total = tuple(map(sum, zip(*accuracy.values(), strict=True))) or None
         say(

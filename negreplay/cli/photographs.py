@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from negreplay.cli.models import Path_, best_of, percent, say, share_of
 from negreplay.errors import UserError
@@ -183,7 +184,7 @@ def _show_lesson(model: "Model", lesson: "Lesson", path: Path, console: Console)
     for name in model.names:
         new = lesson.learned.get(name, 0), lesson.held_back.get(name, 0)
         share = share_of(lesson.accuracy.get(name))
-        table.add_row(one_line(name), *(str(count or "-") for count in new), share, percent(best.get(name)))
+        table.add_row(Text(one_line(name)), *(str(count or "-") for count in new), share, percent(best.get(name)))
     console.print(table)
     known = f", {lesson.known} pictures that it knew" if lesson.known else ""
     left = f", {lesson.left_out} files that are no pictures" if lesson.left_out else ""

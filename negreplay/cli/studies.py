@@ -19,6 +19,7 @@ from rich.table import Table
 
 from negreplay.errors import NotThereError, UserError, suggest
 from negreplay.recipe import Study
+from negreplay.results.text import printable
 from negreplay.studies import STUDIES, study
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class ReportCommand:
             print(json.dumps(to_json(exhibit, found), indent=2))
         else:
             print_exhibit(exhibit, found, console)
-            console.print(f"page: {path}", markup=False, soft_wrap=True)
+            console.print(printable(f"page: {path}"), markup=False, soft_wrap=True)
 
 
 def cache() -> Path:

@@ -4,8 +4,6 @@ References:
     A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
-import tarfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from negreplay.data.containers import read_file
+from negreplay.data.containers import files_of_tar, read_file
+from negreplay.data.decoding import reason_of
 from negreplay.data.images import Pixels, pixels_of
 from negreplay.data.pickles import PickledArray, load_arrays
 from negreplay.errors import NotThereError, UserError
@@ -128,13 +127,9 @@ def _packed(path: Path, wanted: set[str]) -> dict[str, bytes]:
     """The wanted files of an archive, which is read through once."""
     contents: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|gz") as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.name in wanted else None
-                if file is not None:
-                    contents[member.name] = file.read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read ({error}): {_REMEDY}.") from error
+        contents.update(files_of_tar(path, wanted.__contains__))
+    except Exception as error:  # whatever the standard library raises of a damaged archive
+        raise UserError(f"{path} cannot be read ({reason_of(error)}): {_REMEDY}.") from error
     if missing := wanted - contents.keys():
         raise UserError(f"{path} holds no {min(missing)}: {_REMEDY}.")
     return contents
@@ -144,7 +139,10 @@ def _names(meta: object, key: bytes, source: Path) -> tuple[str, ...]:
     names = meta.get(key) if isinstance(meta, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise UserError(f"{source} holds no list of {key.decode()}: {_REMEDY}.")
-    return tuple(name.decode() for name in names)
+    try:
+        return tuple(name.decode() for name in names)
+    except ValueError as error:
+        raise UserError(f"{source} holds {key.decode()} that are no text in UTF-8 ({error}): {_REMEDY}.") from error
 
 
 def _batch(
@@ -155,6 +153,8 @@ def _batch(
     data, labels = fields.get(b"data"), fields.get(key)
     if not isinstance(data, PickledArray) or not isinstance(labels, list):
         raise UserError(f"{source} holds no data with {key.decode()}: {_REMEDY}.")
+    if not labels:
+        raise UserError(f"{source} holds no images: {_REMEDY}.")
     if not all(isinstance(label, int) and 0 <= label < classes for label in labels):
         raise UserError(f"{source} holds {key.decode()} that are none of its {classes} classes: {_REMEDY}.")
     try:

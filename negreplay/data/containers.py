@@ -1,12 +1,15 @@
 """Files in a folder or a zip, listed in the order of their paths; a zip is read in place, never unpacked."""
 
+import gzip
+import lzma
 import os
 import stat
+import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedIOBase, FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +18,9 @@ from negreplay.errors import UserError
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
 _FIRST_BYTES = b"PK\x03\x04"
-_LARGEST_FILE = 600_000_000  # bytes: the most pixels that are read have fewer, and a bomb in a zip may have any number
+LARGEST_FILE = 600_000_000
+"""In bytes: the most pixels that are read have fewer, and a bomb in an archive may have any number."""
+_MOST_MEMBERS = 100_000
 
 
 class Member(NamedTuple):
@@ -26,15 +31,59 @@ class Member(NamedTuple):
     stamp: str
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a file.
+def read_file(path: Path, largest: int = LARGEST_FILE) -> bytes:
+    """The content of a file, of which `largest` is the most bytes.
 
     Raises:
-        OSError: it cannot be read, or is a pipe or a device, of which a read may never end.
+        OSError: it cannot be read, is too large, or is a pipe or a device, of which a read may never end.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError("it is no regular file")
+    check_size(status.st_size, largest)
     return path.read_bytes()
+
+
+def check_size(size: int, largest: int = LARGEST_FILE) -> None:
+    """Raises an OSError where a file of so many bytes is larger than one that is read."""
+    if size > largest:
+        raise OSError(f"it has {size // 1_000_000} MB, and at most {largest // 1_000_000} are read")
+
+
+class Bounded(BufferedIOBase):
+    """A packed file, of which no more than so many bytes are unpacked."""
+
+    def __init__(self, file: BufferedIOBase, largest: int = LARGEST_FILE) -> None:
+        self.file, self.largest, self.left = file, largest, largest
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file; raises an OSError if there is more."""
+        most = self.left + 1
+        content = self.file.read(most if size is None or size < 0 else min(size, most))
+        self.left -= len(content)
+        if self.left < 0:
+            raise OSError(f"it unpacks to more than {self.largest // 1_000_000} MB")
+        return content
+
+
+def files_of_tar(
+    path: Path, wanted: Callable[[str], object], largest: int = LARGEST_FILE
+) -> Iterator[tuple[str, bytes]]:
+    """The wanted files of a tar that gzip or xz has packed, with their names, in one pass.
+
+    Raises:
+        Exception: it is damaged or too large; the standard library does not limit what it raises.
+    """
+    packing = lzma.LZMAFile if path.suffix == ".xz" else gzip.GzipFile
+    with packing(path) as packed, tarfile.open(fileobj=Bounded(packed), mode="r|") as archive:
+        for number, member in enumerate(archive):
+            if number == _MOST_MEMBERS:
+                raise OSError(f"it holds more than {_MOST_MEMBERS} files")
+            if wanted(member.name) and (member.issym() or member.islnk()):
+                raise OSError(f"{member.name} is a link to {member.linkname}")
+            if wanted(member.name) and (file := archive.extractfile(member)):
+                check_size(member.size, largest)
+                yield member.name, file.read()
 
 
 def member_of(folder: Path, path: str) -> Member:
@@ -63,9 +112,7 @@ class Folder:
         Raises:
             OSError: it cannot be read, is no regular file, or is too large.
         """
-        path = self.path / member
-        _check_size(path.stat().st_size)
-        return read_file(path)
+        return read_file(self.path / member)
 
     def _scan(self, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Member]:
         """The members below `prefix`; `above` are the folders around it, into which a link may lead back."""
@@ -122,7 +169,7 @@ class Zip:
         """
         if self._process != os.getpid():
             self._archive, self._process = zipfile.ZipFile(self.path), os.getpid()
-        _check_size(self._archive.getinfo(self._names[member]).file_size)
+        check_size(self._archive.getinfo(self._names[member]).file_size)
         return self._archive.read(self._names[member])
 
 
@@ -175,11 +222,6 @@ def listing(path: Path) -> tuple[Files, list[Member]]:
 def is_hidden(path: str) -> bool:
     """Whether a file, or a folder around it, is one of those that systems keep for themselves."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))
-
-
-def _check_size(size: int) -> None:
-    if size > _LARGEST_FILE:
-        raise OSError(f"it has {size // 1_000_000} MB, and an image at most {_LARGEST_FILE // 1_000_000}")
 
 
 def _leads_nowhere(entry: os.DirEntry[str]) -> bool:

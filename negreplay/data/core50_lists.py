@@ -3,15 +3,13 @@
 They are read from the folder of the data, in whatever form they lie there: unpacked, as archives, or as pickles.
 """
 
-import lzma
 import re
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from negreplay.data.containers import read_file
+from negreplay.data.containers import check_size, files_of_tar, read_file
+from negreplay.data.decoding import reason_of
 from negreplay.data.pickles import load_plain
 from negreplay.errors import UserError
 
@@ -33,17 +31,7 @@ FOLDERS = {
 PICKLES = ("paths.pkl", "LUP.pkl", "labels.pkl")
 
 _ARCHIVES = (".zip", ".tar.xz", ".tar.gz", ".tgz")
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    lzma.LZMAError,
-    zlib.error,
-    LookupError,
-    RuntimeError,
-)
+_LARGEST_LIST = 50_000_000
 _LINE = re.compile(r"(s\d+/o(\d+)/C_\d\d_\d\d_\d{3}\.png) (\d+)")
 _TRAIN = re.compile(r"train_batch_(\d+)_filelist\.txt")
 
@@ -127,19 +115,19 @@ def _members(archive: Path, wanted: re.Pattern[str]) -> Iterator[tuple[str, str]
             with zipfile.ZipFile(archive) as file:
                 for name in file.namelist():
                     if match := wanted.search(name):
+                        check_size(file.getinfo(name).file_size, _LARGEST_LIST)
                         yield match[1], file.read(name).decode()
             return
-        with tarfile.open(archive) as file:
-            for member in file:
-                if (match := wanted.search(member.name)) and (content := file.extractfile(member)):
-                    yield match[1], content.read().decode()
-    except _BROKEN as error:
-        raise UserError(f"{archive} cannot be read ({error}): get it again, or move it away.") from error
+        for name, content in files_of_tar(archive, wanted.search, _LARGEST_LIST):
+            if match := wanted.search(name):
+                yield match[1], content.decode()
+    except Exception as error:  # whatever the standard library raises of a damaged archive
+        raise UserError(f"{archive} cannot be read ({reason_of(error)}): get it again, or move it away.") from error
 
 
 def _text(path: Path) -> str:
     try:
-        return read_file(path).decode()
+        return read_file(path, _LARGEST_LIST).decode()
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): get it again.") from error
 
@@ -151,7 +139,7 @@ def _pickled(root: Path, lists: str, run: int) -> dict[str, str]:
         experiences = zip(lookup[lists][run][:-1], labels[lists][run][:-1], strict=True)  # type: ignore[index]
         return {
             f"train_batch_{k:02}_filelist.txt": "\n".join(
-                f"{paths[i]} {label}"  # type: ignore[index]
+                _pickled_line(paths[i], label)  # type: ignore[index]
                 for i, label in zip(rows, numbers, strict=True)
             )
             for k, (rows, numbers) in enumerate(experiences)
@@ -161,6 +149,13 @@ def _pickled(root: Path, lists: str, run: int) -> dict[str, str]:
             f"{root}: {', '.join(PICKLES)} do not hold {lists}, run {run}, in the official form ({error}): "
             f"get the lists with `negreplay data core50 --root {root}`."
         ) from error
+
+
+def _pickled_line(path: object, label: object) -> str:
+    """A line of a list. What is written out is short: lists within lists may stand for a text without end."""
+    if not isinstance(path, str) or not isinstance(label, int):
+        raise TypeError("there is something else than a path and a number")
+    return f"{path} {label}"
 
 
 def _images(place: Path, name: str, text: str) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Decoding images of any kind: RGB, upright, fitted to the network."""
 
+from contextlib import nullcontext
 from functools import cache
 from io import BytesIO
+from threading import Lock
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -15,6 +17,8 @@ DECODER = 1
 """Part of every fingerprint: raise it when `decode` gives other pixels, for stored latents to be computed anew."""
 
 _ORIENTATION = 0x0112
+_LARGE = 25_000_000  # pixels
+_ALONE = Lock()  # decoding takes up to 20 bytes a pixel, which as many threads as there are cores would need at once
 _TURNED = (5, 6, 7, 8)
 _HEIF = (".heic", ".heif", ".hif")
 _FOREIGN = (
@@ -79,7 +83,10 @@ def decode(files: Files | Part, member: str, recipe: ImageRecipe, draw: int | No
         UserError: the file is no image that can be decoded.
     """
     try:
-        with open_image(files.read(member), member) as image:
+        with (
+            open_image(files.read(member), member) as image,
+            _ALONE if image.width * image.height > _LARGE else nullcontext(),
+        ):
             full = image.size
             if image.getexif().get(_ORIENTATION) in _TURNED:
                 full = full[1], full[0]
@@ -103,8 +110,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         raise ValueError("its pixels are floating-point numbers without a known range")
     if image.mode.startswith("I"):
         # Pillow clips 16 bits to 8 when it converts: almost every pixel would be white.
-        sixteen_bits = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((sixteen_bits + 128) // 257).astype(np.uint8)).convert("RGB")
+        sixteen_bits = np.asarray(image).clip(0, 65535).astype(np.uint32)
+        sixteen_bits += 128
+        sixteen_bits //= 257
+        return Image.fromarray(sixteen_bits.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
         return Image.alpha_composite(black, image.convert("RGBA")).convert("RGB")

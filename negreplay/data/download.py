@@ -16,6 +16,7 @@ from negreplay.errors import UserError
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 60.0
+_STALLS = 5
 _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 206, 416
 _AGAIN = "move it away and run the same command again, which gets it anew."
 
@@ -36,8 +37,8 @@ class _CutError(Exception):
 def fetch(url: str, path: Path, md5: str | None = None) -> Generator[Advance, None, None]:
     """Downloads a file to `path`, which gets its name when it is whole; what there is of it already is kept.
 
-    An attempt that is cut is followed by another one as long as each brings something. What has come until then lies
-    beside `path`, and the next call continues there.
+    An attempt that is cut is followed by another one as long as each brings something, and as the server has not been
+    silent for a minute five times. What has come until then lies beside `path`, and the next call continues there.
 
     Args:
         url: its address.
@@ -50,14 +51,15 @@ def fetch(url: str, path: Path, md5: str | None = None) -> Generator[Advance, No
     """
     part = path.with_name(f".{path.name}.part")
     _writable(path.parent)
-    reached, whole = -1, False
+    reached, whole, stalled = -1, False, 0
     while not whole:
         try:
             yield from _attempt(url, part)
             whole = True
         except _CutError as cut:
             size = part.stat().st_size if part.exists() else 0
-            if size <= reached or size == 0:
+            stalled += isinstance(cut.__cause__, TimeoutError)
+            if size <= reached or size == 0 or stalled == _STALLS:
                 raise UserError(
                     f"{url} cannot be downloaded ({cut}): check the network and run the same command again, "
                     f"which goes on where this one stopped, or put {_own(url, path)} yourself."
@@ -76,19 +78,19 @@ def _attempt(url: str, part: Path) -> Iterator[Advance]:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code != _RANGE_NOT_SATISFIABLE:
+        if error.code != _RANGE_NOT_SATISFIABLE or not start:
             raise UserError(f"{url} answers {error.code} {error.reason}: look for the file's new address.") from error
         if error.headers.get("Content-Range") != f"bytes */{start}":
             part.unlink()
             yield from _attempt(url, part)
         return
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # the last of an odd address that it leads to
         raise _CutError(_reason(error)) from error
     with response:
         if response.status != _PARTIAL_CONTENT:
             start = 0
         length = response.headers.get("Content-Length") or ""
-        total = start + int(length) if length.isascii() and length.isdigit() else None
+        total = start + int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
         _check_space(part.parent, (total or 0) - start, f"the rest of {url}")
         try:
             with part.open("ab" if start else "wb") as file:

@@ -8,13 +8,14 @@ References:
 import gzip
 import math
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from negreplay.data.containers import read_file
+from negreplay.data.containers import Bounded, read_file
 from negreplay.data.images import Pixels, pixels_of
 from negreplay.errors import NotThereError, UserError
 from negreplay.recipe import ImageRecipe
@@ -74,7 +75,8 @@ def _idx(folder: Path, name: str, dimensions: int) -> UInt8[np.ndarray, "..."]:
     try:
         if packed.exists():
             path = packed
-            content = gzip.decompress(read_file(path))
+            with gzip.GzipFile(fileobj=BytesIO(read_file(path))) as file:
+                content = Bounded(file).read()
         else:
             content = read_file(path)
     except (OSError, EOFError, ValueError, zlib.error) as error:
@@ -85,5 +87,8 @@ def _idx(folder: Path, name: str, dimensions: int) -> UInt8[np.ndarray, "..."]:
     shape = tuple(np.frombuffer(content, ">u4", dimensions, offset=4).tolist())
     if len(content) - header != math.prod(shape):
         raise UserError(f"{path} has {len(content) - header} bytes for {math.prod(shape)}: {_REMEDY}.")
-    # A copy, for torch warns of bytes that cannot be written.
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+    try:
+        # A copy, for torch warns of bytes that cannot be written.
+        return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+    except ValueError as error:  # no bytes at all, of sides that no array has
+        raise UserError(f"{path} has sides of {' x '.join(map(str, shape))}: {_REMEDY}.") from error

@@ -88,6 +88,8 @@ WRONG: list[tuple[str, bytes, str]] = [
     ("train", pickle2({b"data": ROWS, b"fine_labels": [0, b"1"]}), "holds fine_labels that are none of its 3 classes"),
     ("test", cifar_files("cifar100")["test"][:-500], "is no readable pickle"),
     ("meta", pickle2({b"names": []}), "holds no list of fine_label_names"),
+    ("train", pickle2({b"data": ROWS[:0], b"fine_labels": []}), "holds no images"),
+    ("meta", pickle2({b"fine_label_names": [b"caf\xe9"]}), "holds fine_label_names that are no text in UTF-8"),
     ("meta", pickle2({b"fine_label_names": [1]}), "holds no list of fine_label_names"),
     ("meta", pickle.dumps(Harmful("/nowhere/made")), r"holds .*mkdir, which may be code, and is not read"),
 ]

@@ -1,15 +1,19 @@
 """Names and damage in zips, and folders that do not end."""
 
+import gzip
 import os
+import tarfile
 import unicodedata
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import torch
 from pictures import plain, save
 
-from negreplay.data.containers import listing
+from negreplay.data import containers
+from negreplay.data.containers import Bounded, files_of_tar, listing
 from negreplay.data.folders import load_images
 from negreplay.errors import UserError
 from negreplay.recipe import ImageRecipe
@@ -108,7 +112,7 @@ def test_links_that_lead_nowhere_and_files_that_are_too_large_are_no_images(tmp_
         file.truncate(10**12)
     files, members = listing(tmp_path)
     assert [member.path for member in members] == ["large.png", "self.png"]
-    with pytest.raises(OSError, match=r"it has 1000000 MB, and an image at most 600"):
+    with pytest.raises(OSError, match=r"it has 1000000 MB, and at most 600 are read"):
         files.read("large.png")
 
 
@@ -116,3 +120,21 @@ def test_a_path_from_the_root_is_one_from_the_top_of_a_zip(tmp_path: Path):
     path = packed(tmp_path, ["cat/0.png", "dog/1.png"])
     path.write_bytes(path.read_bytes().replace(b"dog/1.png", b"/og/1.png"))
     assert [member.path for member in listing(path)[1]] == ["cat/0.png", "og/1.png"]
+
+
+def test_a_packed_file_is_unpacked_up_to_a_limit():
+    packed = gzip.compress(bytes(10_000))
+    whole, short = (Bounded(gzip.GzipFile(fileobj=BytesIO(packed)), largest) for largest in (10_000, 9_999))
+    assert whole.read(4) + whole.read() == bytes(10_000)
+    with pytest.raises(OSError, match=r"it unpacks to more than 0 MB"):
+        short.read()
+
+
+def test_a_tar_of_very_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        for number in range(4):
+            archive.addfile(tarfile.TarInfo(str(number)))
+    assert dict(files_of_tar(tmp_path / "a.tar.gz", "13".__contains__)) == {"1": b"", "3": b""}
+    monkeypatch.setattr(containers, "_MOST_MEMBERS", 3)
+    with pytest.raises(OSError, match=r"it holds more than 3 files"):
+        dict(files_of_tar(tmp_path / "a.tar.gz", "13".__contains__))

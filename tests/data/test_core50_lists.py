@@ -1,3 +1,4 @@
+import pickle
 import re
 import tarfile
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from core50_tree import files_of, make_lists, pickled, tarred, unpacked, zipped
 from hypothesis import given
 from hypothesis import strategies as st
 
+from negreplay.data import core50_lists
 from negreplay.data.core50_lists import EXPERIENCES, FOLDERS, RUNS, read_lists, runs_found
 from negreplay.errors import UserError
 
@@ -99,6 +101,17 @@ def test_an_encrypted_zip_and_a_link_to_nothing_are_named(tmp_path: Path):
         read_lists(tmp_path, "ni", 0)
 
 
+def test_a_list_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(core50_lists, "_LARGEST_LIST", 2_000_000)
+    name = "NI_inc/run0/train_batch_00_filelist.txt"
+    files = {name: "a" * 3_000_000}
+    for archive in (tmp_path / "lists.zip", tmp_path / "lists.tar.xz"):
+        zipped(tmp_path, files, archive.name) if archive.suffix == ".zip" else tarred(tmp_path, files, "xz")
+        with pytest.raises(UserError, match=r"cannot be read \(it has 3 MB, and at most 2 are read\): get it again"):
+            read_lists(tmp_path, "ni", 0)
+        archive.unlink()
+
+
 def test_hidden_files_and_the_images_archive_are_not_looked_at(tmp_path: Path):
     for name in (".lists.zip", "core50_128x128.zip", "._lists.tar.xz"):
         (tmp_path / name).write_bytes(b"no archive")
@@ -141,4 +154,14 @@ def test_a_missing_pickle_is_named(tmp_path: Path):
     pickled(tmp_path, "ni", 0)
     (tmp_path / "labels.pkl").unlink()
     with pytest.raises(UserError, match=r"labels\.pkl cannot be read \(No such file"):
+        read_lists(tmp_path, "ni", 0)
+
+
+def test_pickled_lists_within_lists_are_not_written_out(tmp_path: Path):
+    pickled(tmp_path, "ni", 0)
+    within: object = "s1/o1/C_01_01_000.png"
+    for _ in range(100):  # as a text it would have 2^100 paths
+        within = [within, within]
+    (tmp_path / "paths.pkl").write_bytes(pickle.dumps([within] * 10_000))
+    with pytest.raises(UserError, match=r"\(there is something else than a path and a number\)"):
         read_lists(tmp_path, "ni", 0)

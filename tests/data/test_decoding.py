@@ -1,12 +1,17 @@
 """JPEGs at a fraction of their size; what every kind of image becomes is in test_folders_decoding."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pictures import save
 from PIL import Image, ImageFile
 
+from negreplay.data import decoding
 from negreplay.data.containers import Folder
 from negreplay.data.decoding import decode
 from negreplay.data.transforms import region
@@ -74,3 +79,32 @@ def test_a_part_of_a_reduced_jpeg_is_the_part_that_was_drawn(
         across, down = (box[2] - box[0]) * width / 1600, (box[3] - box[1]) * height / 1200
         assert min(across, down) >= 2 * 64 - 1 or (width, height) == (1600, 1200)
     assert len(set(decoded_sizes)) > 1, "larger parts are decoded at smaller sizes"
+
+
+@pytest.mark.parametrize(("pixels", "at_once"), [(100, 1), (10_000, 2)])
+def test_large_pictures_are_decoded_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: int, at_once: int
+):
+    save(gradient(64, 48), tmp_path / "a.png")
+    inside, most, plain = [], [0], decoding._to_rgb
+
+    def slowly(image: Image.Image) -> Image.Image:
+        inside.append(image)
+        time.sleep(0.1)
+        most[0] = max(most[0], len(inside))
+        inside.pop()
+        return plain(image)
+
+    monkeypatch.setattr(decoding, "_LARGE", pixels)
+    monkeypatch.setattr(decoding, "_to_rgb", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: decode(Folder(tmp_path), "a.png", ImageRecipe(8)), range(4)))
+    assert most[0] == at_once
+
+
+@given(values=st.lists(st.integers(0, 65535), min_size=4, max_size=4))
+def test_sixteen_bits_are_rounded_to_eight(tmp_path_factory: pytest.TempPathFactory, values: list[int]):
+    folder = tmp_path_factory.mktemp("sixteen")
+    Image.fromarray(np.array(values, np.uint16).reshape(2, 2)).save(folder / "a.png")
+    decoded = np.asarray(decode(Folder(folder), "a.png", ImageRecipe()))[..., 0].ravel()
+    assert decoded.tolist() == [(value + 128) // 257 for value in values]

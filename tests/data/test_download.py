@@ -101,12 +101,28 @@ def test_a_server_that_sends_no_pieces_and_cuts(site: Site, tmp_path: Path):
     assert len(site.requests) == 2
 
 
+def test_a_server_that_stalls_again_and_again(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(download, "_TIMEOUT_SECONDS", 0.1)
+    site.cuts, site.silence = [1_000] * 300, 0.3
+    with pytest.raises(UserError, match=r"\(timed out\): check the network and run the same command again"):
+        get(site, tmp_path)
+    assert len(site.requests) == 5 and part(tmp_path).stat().st_size == 5_000
+    site.cuts = []
+    assert get(site, tmp_path) == CONTENT
+
+
+def test_a_server_that_has_no_such_piece_of_the_whole(site: Site, tmp_path: Path):
+    site.status = 416
+    with pytest.raises(UserError, match=r"answers 416 .*: look for the file's new address"):
+        get(site, tmp_path)
+
+
 def test_a_server_that_does_not_tell_the_length(site: Site, tmp_path: Path):
     site.lengths = False
     assert get(site, tmp_path) == CONTENT
 
 
-@pytest.mark.parametrize("length", ["abc", "\u00b2", "-5"])
+@pytest.mark.parametrize("length", ["abc", "\u00b2", "-5", "9" * 5_000])
 def test_a_length_that_is_no_number_is_none(site: Site, tmp_path: Path, length: str):
     site.length = length
     assert get(site, tmp_path) == CONTENT

@@ -1,5 +1,6 @@
 import gzip
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,7 @@ WRONG = [
     (gzip.compress(GOOD + b"0"), r"has 3137 bytes for 3136: get the file"),
     (gzip.compress(b"\0\0\x08"), "is no idx file of bytes in 3 dimensions: get the file"),
     (gzip.compress(idx(np.zeros(4, dtype=np.uint8))), "is no idx file of bytes in 3 dimensions"),
+    (gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, 2**32 - 1, 2**32 - 1)), "has sides of 0 x 4294967295 x"),
     (gzip.compress(b"\0\0\x0d\3" + GOOD[4:]), "is no idx file of bytes in 3 dimensions"),
 ]
 

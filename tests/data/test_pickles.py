@@ -1,5 +1,6 @@
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -132,4 +133,28 @@ def test_a_truncated_pickle_is_named(cut: int):
 )
 def test_a_damaged_pickle_is_named(content: bytes):
     with pytest.raises(UserError, match=r"^somewhere/batch is no readable pickle"):
+        load_arrays(content, HERE)
+
+
+def test_room_is_made_for_what_is_there_only():
+    tracemalloc.start()
+    assert load_arrays(b"\x80\x02]r\xff\xff\xff\x1f.", HERE) == []  # looked up again as number 536,870,911
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+def test_a_key_of_very_many_levels_does_not_end_the_process():
+    levels = b")" + b"\x85" * 200_000
+    for content in (b"}" + levels + b"Ns.", b"}(" + levels + b"Nu.", b"(" + levels + b"Nd."):
+        with pytest.raises(UserError, match=r"is no readable pickle \(a key is neither a text nor a number\)"):
+            load_arrays(content, HERE)
+    value: object = load_arrays(levels + b".", HERE)
+    while isinstance(value, tuple) and value:  # taken apart level by level
+        (value,) = value
+    assert value == ()
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({1}, 4), pickle.dumps(bytearray(1), 5), b"\x80\x02]K\x01\x85b."])
+def test_what_no_official_pickle_has_is_refused(content: bytes):
+    with pytest.raises(UserError, match=r"is no readable pickle \((an unknown instruction|it gives a state to what)"):
         load_arrays(content, HERE)

@@ -11,14 +11,14 @@ from torch import Tensor
 from negreplay.builders.learners import build_learner
 from negreplay.data.digits import load_digits
 from negreplay.learners.closed_form import ClosedForm
-from negreplay.recipe import ClosedFormRecipe, RanPACRecipe
+from negreplay.recipe import LearnerRecipe, RanPACRecipe
 from negreplay.streams.stream import experience
 
 EVERY = pytest.mark.parametrize("name", CLOSED_FORM)
 TRAIN, TEST = load_digits()
 
 
-def built(name: str, classes: int, system: ClosedFormRecipe | None = None) -> ClosedForm:
+def built(name: str, classes: int, system: LearnerRecipe | None = None) -> ClosedForm:
     learner = build_learner(untrained(system or CLOSED_FORM[name], PIXELS), TRAIN.x[0], classes)
     assert isinstance(learner, ClosedForm)
     return learner
