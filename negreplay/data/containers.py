@@ -187,7 +187,7 @@ class Part:
         Raises:
             OSError: it cannot be read, is cut off, or is too large.
         """
-        _check_size(self.size)
+        check_size(self.size)
         with FileIO(self.path) as file:
             file.seek(self.start)
             content = file.read(self.size) or b""

@@ -25,6 +25,7 @@ from torch import Tensor
 from negreplay.data.blocks import Block, checksums, read_block, rows_of_block
 from negreplay.data.data import Data
 from negreplay.errors import UserError
+from negreplay.ranks import present
 
 Encode = Callable[[Float[Tensor, "k *image"]], Float[Tensor, "k *latent"]]
 
@@ -125,6 +126,8 @@ class LatentStore:
     ) -> Generator[tuple[int, int], None, StoredLatents]:
         """Encodes and stores what is not stored of `data`; yields (images done, images) after every batch.
 
+        Several ranks share the work.
+
         The generator returns the latents: `latents = yield from store.encode(...)`.
 
         Args:
@@ -136,7 +139,11 @@ class LatentStore:
         Raises:
             UserError: the folder cannot be written, or has too little space.
         """
-        yield from self.encode_share(data, encode, front, (0, 1), batch)
+        ranks = present()
+        yield from self.encode_share(data, encode, front, (ranks.rank, ranks.count), batch)
+        if ranks.count > 1:
+            ranks.total(0)  # what the others have encoded is stored now
+            yield from self.encode_share(data, encode, front, (0, 1), batch)  # for a rank that does not see their files
         stored = self.open(data, front)
         assert stored is not None, f"the latents in {self.folder} were just written"
         return stored
