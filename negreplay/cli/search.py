@@ -110,7 +110,7 @@ class SearchCommand:
 
         try:
             seeds = len(wanted.study.seeds)
-            show(events(), console, seeds * made_before(folder), seeds * wanted.trials)
+            show(events(), console, float(seeds * made_before(folder)), seeds * wanted.trials)
         except KeyboardInterrupt as stop:
             raise type(stop)("stopped; the same command goes on with the next trial.") from None
         return trials

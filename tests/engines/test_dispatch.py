@@ -49,7 +49,7 @@ def check_whole(events: list[Event], folder: Path) -> None:
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_lost_task_goes_on_from_its_checkpoint(tmp_path: Path, capfd: pytest.CaptureFixture[str], silent: bool):
     """It is lost more often than there are tries, but each time it has come further."""
-    engine = Dying({LOST: [7, 5, 5, 5]}, silent)
+    engine = Dying({LOST: [7, 1, 1, 1]}, silent)
     events, failures = drained(learn_on(engine, tasks(tmp_path), 2))
     assert failures == [] and engine.started == [LOST, OTHER, *[LOST] * 4]
     check_whole(events, tmp_path)

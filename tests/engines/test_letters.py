@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def _own_process() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def task(folder: Path, **changes: object) -> Task:
+def task(folder: Path, **changes: Any) -> Task:
     (cell,) = cells(digits("no-replay", **changes) if changes else STUDY, folder, "checkpoints", store=False)
     return Task(cell)
 
