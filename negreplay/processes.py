@@ -9,27 +9,39 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from io import FileIO
+from multiprocessing import reduction
+from multiprocessing.process import BaseProcess
 from queue import Empty
+from typing import Any
 
 import torch
 
 from negreplay.cell import learn_cell
-from negreplay.errors import UserError
+from negreplay.errors import Terminated, UserError
 from negreplay.prepare import Cell, Event
 from negreplay.slow_paths import avoid_slow_paths
 
+PATIENCE = 25.0
+"""Seconds in which a process finishes its step and saves; schedulers give half a minute before they kill."""
 
-def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[Event]:
+
+def learn_in_processes(cells: list[Cell], jobs: int, threads: int, lock: FileIO | None = None) -> Iterator[Event]:
     """Learns cells in `jobs` processes of `threads` threads each, and yields their events as they come.
+
+    The processes share the `lock` of the run's folder, so that nobody takes it before the last of them has ended. When
+    learning is to end they finish their steps and save.
 
     Raises:
         UserError: a cell raised it, or one of the processes was killed from outside.
+        Terminated: the system asked one of the processes to end.
     """
     context = multiprocessing.get_context("spawn")
     events = context.Queue()
     others = multiprocessing.active_children()
-    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads))
+    shared = None if lock is None or sys.platform == "win32" else _SharedLock(lock)
+    pool = ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(events, threads, shared))
     try:
         with _interrupts_postponed():
             learning = {pool.submit(_work, cell) for cell in cells}
@@ -40,9 +52,8 @@ def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[E
                 done.result()
                 learning.remove(done)
     except BaseException as error:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        _end([process for process in multiprocessing.active_children() if process not in others])
         if isinstance(error, BrokenProcessPool):
             raise UserError(
                 "the process of an arm was killed from outside, perhaps for want of memory: "
@@ -51,6 +62,32 @@ def learn_in_processes(cells: list[Cell], jobs: int, threads: int) -> Iterator[E
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end(processes: list[BaseProcess]) -> None:
+    """Asks processes to end, and kills what is left after a while, or when Ctrl-C is pressed again."""
+    try:
+        for process in processes:
+            process.terminate()
+        end = time.monotonic() + PATIENCE
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
+
+
+class _SharedLock:
+    """A locked file on its way to a process that starts: the lock is free when the last process that has it ends."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.file = file
+
+    def __getstate__(self) -> object:
+        return reduction.DupFd(self.file.fileno())
+
+    def __setstate__(self, duplicate: Any) -> None:
+        self.descriptor = duplicate.detach()
 
 
 @contextmanager
@@ -80,13 +117,30 @@ _events: "multiprocessing.Queue[Event]"
 """The queue for the events of a process that `learn_in_processes` has started."""
 
 
-def _prepare(events: "multiprocessing.Queue[Event]", threads: int) -> None:
+_asked = _working = False
+"""Whether the system, or the first process, has asked this process to end; whether it learns a cell."""
+
+
+def _prepare(events: "multiprocessing.Queue[Event]", threads: int, _: _SharedLock | None) -> None:
     global _events
     _events = events
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _ask)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     avoid_slow_paths()
     torch.set_num_threads(threads)
+
+
+def _ask(*_: object) -> None:
+    global _asked
+    _asked = True
+    _end_if_asked()
+
+
+def _end_if_asked() -> None:
+    if _asked and _working:
+        _events.cancel_join_thread()  # the first process, which waits for this one, reads no more events
+        raise Terminated
 
 
 def _die_with_parent() -> None:
@@ -98,8 +152,16 @@ def _die_with_parent() -> None:
 
 
 def _work(cell: Cell) -> None:
+    """Learns a cell; when it is asked to end, the step is finished, and closing the cell saves it."""
+    global _working
     shown = 0.0
-    for event in learn_cell(cell):
-        if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, showing it longer
-            shown = time.monotonic()
-            _events.put(event)
+    with closing(learn_cell(cell)) as events:
+        try:
+            _working = True
+            _end_if_asked()
+            for event in events:
+                if event.step is None or time.monotonic() - shown > 0.2:  # a step may take a millisecond, a line longer
+                    shown = time.monotonic()
+                    _events.put(event)
+        finally:
+            _working = False

@@ -250,7 +250,7 @@ def learn(run: Run) -> Generator[Event, None, None]:
         _tidy(run.folder)  # after a kill
         table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
         try:
-            for event in _learn(run):
+            for event in _learn(run, lock):
                 if event.step is None:
                     _check_place(run.folder, lock)
                 if event.row is not None:
@@ -266,7 +266,7 @@ def _check_place(folder: Path, lock: FileIO) -> None:
         raise UserError(f"{folder} was moved or deleted while it was being learned: resume it where it is now.")
 
 
-def _learn(run: Run) -> Generator[Event, None, None]:
+def _learn(run: Run, lock: FileIO) -> Generator[Event, None, None]:
     torch.set_num_threads(run.threads)  # also to encode: latents of a small batch depend on it in their last bits
     cells = run.cells()
     yield from encode_cells(cells)
@@ -274,7 +274,7 @@ def _learn(run: Run) -> Generator[Event, None, None]:
         for cell in cells:
             yield from learn_cell(cell)
     else:
-        yield from learn_in_processes(cells, run.jobs, run.threads)
+        yield from learn_in_processes(cells, run.jobs, run.threads, lock)
 
 
 def _tidy(folder: Path) -> None:
