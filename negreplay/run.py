@@ -169,6 +169,9 @@ def resume(
             raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error
     else:
         _warn(f"{folder / 'run.json'} is of an earlier version, so changes of study, data or weights are not noticed.")
+    if moved:
+        with alone(folder / LOCK, _busy(folder)):
+            _write(run)  # the next resume needs no option
     if run.machine != (here := machine(run.places.device)):
         _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
     return run
@@ -280,6 +283,15 @@ def _learn(run: Run, lock: FileIO) -> Generator[Event, None, None]:
 def _tidy(folder: Path) -> None:
     remove_unfinished(folder)
     remove_unfinished(folder / "checkpoints")
+
+
+def is_learning(folder: Path) -> bool:
+    """Whether a process is learning the run in a folder at this moment."""
+    try:
+        with alone(folder / LOCK, _busy(folder)):
+            return False
+    except UserError:
+        return True
 
 
 def report(run: Run, shipped: Sequence[Study]) -> list[Row]:

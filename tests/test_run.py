@@ -246,6 +246,15 @@ def test_a_report_leaves_results_to_the_process_that_learns(tmp_path: Path):
     assert len(read_rows(tmp_path / "out/results.csv")) == 1
 
 
+def test_a_report_of_a_run_that_learns_says_what_it_shows(negreplay: Negreplay):
+    events = learn(start(Path("out"), digits("no-replay"), places(Path()), 1, "negreplay run", every=30.0))
+    next(event for event in events if event.row)
+    sentence = "The run is being learned: this shows what was saved, up to 0.5 minutes behind."
+    assert sentence in negreplay("report", "out").out
+    events.close()
+    assert sentence not in negreplay("report", "out").out
+
+
 def test_a_run_reopens_as_it_was_started(tmp_path: Path):
     run = start(tmp_path / "out", STUDY, places(tmp_path), 1, "negreplay run")
     assert reopen(tmp_path / "out") == run
