@@ -32,7 +32,7 @@ from negreplay.results.table import read_rows
 from negreplay.run import LOCK, checkpoint_of, learn, reopen, resume, rows_of, start
 
 STREAM = replace(photographs("no-replay").recipes[0].arriving, images=ImageRecipe(8, augment=Augment.FLIP))
-NAMES = {re.sub(r"[\W_]+", "-", name).strip("-"): recipe for name, recipe in SYSTEMS.items()}
+NAMES = {re.sub(r"[\W_]+", "-", name.replace("+", " plus")).strip("-"): of for name, of in SYSTEMS.items()}
 ARMS = {name: replace(recipe, name=name, stream=STREAM) for name, recipe in NAMES.items()}
 """Every system as an arm, by its name."""
 EXPERIENCES = 3
@@ -261,7 +261,7 @@ def reported(landed: Sequence[Landed], runs: int, equal: int, seed: int) -> None
     lines = [f"| {kind} | {' | '.join(map(str, row))} |" for kind, row in zip(kinds, counts, strict=True)]
     lines.append(f"| all | {' | '.join(str(sum(column)) for column in zip(*counts, strict=True))} |")
     PAGE.write_text(
-        f"""# Killed runs, two cores, {date.today()}
+        f"""# Killed runs, {date.today()}
 
 ```
 make check-long
