@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from negreplay.results.table import GrowingTable, read_rows
 from negreplay.streams.stream import Experience
 
 
-def learn_cell(cell: Cell) -> Iterator[Event]:
+def learn_cell(cell: Cell) -> Generator[Event, None, None]:
     """Learns what is left of the stream, and saves from time to time, inside experiences too.
 
     It also saves when it is closed, and when Ctrl-C or SIGTERM ask for the end, which wait until a step is finished.
@@ -39,17 +39,23 @@ def learn_cell(cell: Cell) -> Iterator[Event]:
         return
     stream = yield from over_latents(cell, stream, learner)
     table = _table(cell, position) if present().leads else None
-    start, clock = replace(position, experiences=len(stream)), Clock(position.seconds)
+    start, clock, stop = replace(position, experiences=len(stream)), Clock(position.seconds), Postponed()
     _forget_peak()
     for index in range(position.learned, len(stream)):
         event = partial(Event, recipe.name, cell.seed, index, len(stream))
         journal = Journal(learner, rng, constant, marks)
-        yield from _learn(learner, stream[index], journal, checkpoints, start, clock, event)
-        row, rows, marks = None, start.rows, []
-        with Postponed() as stop:
-            clock.add("classifier")
+        here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
+        accuracies, row, marks = None, None, []
+        try:
+            stop.act()
             if _due(index, len(stream), recipe.evaluate_every):
-                accuracies = evaluate(learner, stream, index)
+                accuracies = evaluate(learner, stream, index)  # it may take minutes, and changes nothing
+        except KeyboardInterrupt:
+            checkpoints.save_inside(journal, start, here)
+            raise
+        with stop:
+            rows = start.rows
+            if accuracies is not None:
                 clock.add("evaluation")
                 row = _row(cell, index, len(stream), accuracies, clock, learner)
                 if table is not None:
@@ -78,21 +84,26 @@ def _learn(
     checkpoints: Checkpoints,
     start: Position,
     clock: "Clock",
+    stop: Postponed,
     event: Callable[[Step, None], Event],
-) -> Iterator[Event]:
-    """Learns an experience, or what its journal leaves of it, and saves inside it when it is time."""
-    steps, taken, stop = journal.watch(learner.learn(experience)), start.taken, Postponed()
+) -> Generator[Event, None, Position]:
+    """Learns an experience, or what its journal leaves of it, and saves inside it when it is time.
+
+    Returns:
+        How far it has come, for what `stop` has postponed to be saved and done.
+    """
+    steps, here = journal.watch(learner.learn(experience)), start
     while True:
         with stop:
             step = next(steps, None)
-        if step is None:
-            return
-        clock.add(step.part)
-        taken += 1
-        here = replace(start, seconds=dict(clock.seconds), taken=taken)
-        saved = stop.asked or checkpoints.due
-        if saved:
-            checkpoints.save_inside(journal, start, here)
+            if step is None:
+                clock.add("classifier")
+                return replace(here, seconds=dict(clock.seconds))
+            clock.add(step.part)
+            here = replace(here, seconds=dict(clock.seconds), taken=here.taken + 1)
+            saved = stop.asked or checkpoints.due
+            if saved:
+                checkpoints.save_inside(journal, start, here)
         stop.act()
         try:
             yield event(step, None)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from negreplay.errors import NotThereError, UserError
 
-_UNFINISHED = re.compile(r"\..+\.negreplay-\d+")
-"""Names of files that `write_whole` has not finished; nobody else gives such names."""
+_UNFINISHED = re.compile(r"\..+\.negreplay-(\d+|new|old)")
+"""Names of files that a writer has not finished; nobody else gives such names."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -43,7 +43,7 @@ def write_beside(path: Path, before: Path, content: bytes) -> None:
     Raises:
         UserError: the disk is full, or the folder cannot be written.
     """
-    new, old = (path.with_name(f".{path.name}.{which}") for which in ("new", "old"))
+    new, old = (path.with_name(f".{path.name}.negreplay-{which}") for which in ("new", "old"))
     write_whole(new, content)
     if path.exists():
         old.unlink(missing_ok=True)

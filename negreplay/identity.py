@@ -28,8 +28,9 @@ def identify(study: Study, places: Places) -> dict[str, Any]:
             data[f"{recipe.arriving.data}, {split} set, of arm {recipe.name}"] = _describe(one)
     for recipe in study.recipes:
         if recipe.classifier.weights is not None:
-            path = find(recipe.classifier.weights.file, places.weights, "weights")
-            files[str(path)] = files.get(str(path)) or hashlib.sha256(path.read_bytes()).hexdigest()
+            name = recipe.classifier.weights.file
+            path = find(name, places.weights, "weights")
+            files[name] = files.get(name) or hashlib.sha256(path.read_bytes()).hexdigest()
     return {"study": hashlib.sha256(dump_study(study)).hexdigest(), "data": data, "weights": files}
 
 
@@ -50,7 +51,9 @@ def compare(folder: Path, recorded: Mapping[str, Any], study: Study, places: Pla
     for name, before in recorded["data"].items():
         _compare_data(name, before, present["data"][name])
     for name, checksum in present["weights"].items():
-        if recorded["weights"].get(name) != checksum:
+        # An earlier version recorded the path, which changes where the files are moved.
+        before = {Path(path).name: of for path, of in recorded["weights"].items()}
+        if before.get(Path(name).name) != checksum:
             raise _changed(f"the file of weights {name} has another content")
     return [
         f"the data {name}, has files of another content than when this run began: what is learned from here on is "

@@ -213,10 +213,14 @@ def resume(
             raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error
     else:
         _warn(f"{folder / 'run.json'} is of an earlier version, so changes of study, data or weights are not noticed.")
+    changed = bool(moved)
     if ranks is not None and ranks != run.ranks:
         _warn(f"this run had {run.ranks} ranks, and goes on with {ranks}: its numbers may differ in their last bits.")
-        run = replace(run, ranks=ranks, jobs=run.jobs if jobs or ranks == 1 else 1)
+        run, changed = replace(run, ranks=ranks, jobs=run.jobs if jobs or ranks == 1 else 1), True
     _check_ranks(run.ranks, run.jobs, _here(run.places, run.on).device, run.on)
+    if changed:
+        with alone(folder / LOCK, _busy(folder)):
+            _write(run)  # the next resume needs no option, and other ranks read it
     if run.machine != (here := _machine(run.places, run.on)):
         _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
     return run
@@ -301,7 +305,7 @@ def learn(run: Run) -> Generator[Event, None, None]:
         _tidy(run.folder)  # after a kill
         table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
         try:
-            for event in _learn(run):
+            for event in _learn(run, lock):
                 if event.step is None:
                     _check_place(run.folder, lock)
                 if event.row is not None:
@@ -317,10 +321,10 @@ def _check_place(folder: Path, lock: FileIO) -> None:
         raise UserError(f"{folder} was moved or deleted while it was being learned: resume it where it is now.")
 
 
-def _learn(run: Run) -> Generator[Event, None, None]:
+def _learn(run: Run, lock: FileIO) -> Generator[Event, None, None]:
     if run.ranks > 1:
         return learn_together(run.cells(), run.folder, run.ranks, run.threads)
-    return learn_cells(run.cells(), place(run.on), run.jobs, run.threads, run.folder)
+    return learn_cells(run.cells(), place(run.on), run.jobs, run.threads, run.folder, lock)
 
 
 def follow(device: Device) -> None:
@@ -340,6 +344,15 @@ def follow(device: Device) -> None:
 def _tidy(folder: Path) -> None:
     remove_unfinished(folder)
     remove_unfinished(folder / "checkpoints")
+
+
+def is_learning(folder: Path) -> bool:
+    """Whether a process is learning the run in a folder at this moment."""
+    try:
+        with alone(folder / LOCK, _busy(folder)):
+            return False
+    except UserError:
+        return True
 
 
 def report(run: Run, shipped: Sequence[Study]) -> list[Row]:

@@ -13,12 +13,14 @@ import torch
 from cells import cells, learned, state
 from tiny import digits
 
+from negreplay import cell as cell_module
 from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import Checkpoints, Position, read_position, read_rows_of, table_of
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.optimize import Step
-from negreplay.prepare import Event, Places
+from negreplay.prepare import Cell, Event, Places
 from negreplay.recipe import Scenario
+from negreplay.replay.original import Original
 from negreplay.results.table import read_rows
 from negreplay.run import learn, start
 from negreplay.streams.stream import Experience
@@ -175,6 +177,35 @@ def test_a_signal_waits_for_the_step_which_is_saved(
     assert learned(cut) == learned(whole)
     ours, theirs = state(cut), state(whole)
     assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+@pytest.mark.parametrize("moment", ["absorb", "evaluate"])
+def test_a_signal_after_the_last_step_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str):
+    """It comes in the second experience: while the source of replay takes it in, or while it is evaluated."""
+    whole, cut = (cells(digits("nr-od"), tmp_path, name, store=False)[0] for name in ("whole", "cut"))
+    expected, calls = learned(whole), count()
+    owner = Original if moment == "absorb" else cell_module
+    work = getattr(owner, moment)
+
+    def asked(*arguments: object) -> object:
+        if next(calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return work(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(owner, moment, asked)
+        list(learn_cell(cut))
+    position = read_position(cut.checkpoint)
+    assert (position.learned, position.taken) == (1, last_step(whole))
+    assert learned(cut) == expected
+    ours, theirs = state(cut), state(whole)
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def last_step(whole: Cell) -> int:
+    """How many steps the second experience has."""
+    again = replace(whole, checkpoint=whole.checkpoint.with_name("again.safetensors"))
+    return sum(event.index == 1 and event.step is not None for event in learn_cell(again))
 
 
 def test_whoever_asks_twice_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

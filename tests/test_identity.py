@@ -74,6 +74,19 @@ def test_another_file_of_weights_is_refused(tmp_path: Path):
         resume(tmp_path / "out")
 
 
+def test_weights_and_images_that_were_moved_are_given_once(tmp_path: Path):
+    tree(tmp_path)
+    study = photographs("no-replay")
+    base = study.recipes[0].classifier
+    recipe = replace(study.recipes[0], classifier=replace(base, weights=pretrained(tmp_path)))
+    start(tmp_path / "out", replace(study, recipes=(recipe,)), Places(tmp_path, tmp_path, None), 1, "x")
+    (tmp_path / "moved").mkdir()
+    for name in ("pets", "small.safetensors"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    moved = resume(tmp_path / "out", data=tmp_path / "moved", weights=tmp_path / "moved")
+    assert resume(tmp_path / "out").places == moved.places
+
+
 def test_a_run_of_an_earlier_version_or_another_machine_resumes_with_a_warning(negreplay: Negreplay):
     run(negreplay, digits("no-replay"))
     path = Path("out/run.json")

@@ -1,5 +1,9 @@
-"""A run that is killed or stopped, at any moment, goes on from there and ends with the same numbers to the bit."""
+"""A run that is stopped at any moment, or killed while it writes, goes on from there with equal bits.
 
+Kills at other moments are in `test_kills.py`.
+"""
+
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,13 +15,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tiny import Negreplay, command, digits, environment, file_of, numbers, spawned, unfinished
+from tiny import Negreplay, command, digits, environment, file_of, numbers, unfinished
 
-from negreplay.checkpoint import read_position
+from negreplay import processes as processes_of_arms
+from negreplay.checkpoint import Position, read_position
 from negreplay.errors import UserError
 from negreplay.prepare import Places
 from negreplay.results.table import read_rows
-from negreplay.run import learn, progress_of, reopen, report, rows_of, start
+from negreplay.run import learn, progress_of, reopen, report, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these signals are POSIX's")
 
@@ -95,29 +100,6 @@ def survivors(group: int) -> dict[int, str]:
     return left
 
 
-@pytest.mark.parametrize(("arm", "learned"), [("no-replay", 1), ("nr-gd", 2)])
-def test_a_killed_run_resumes_to_the_bit(negreplay: Negreplay, whole: Path, arm: str, learned: int):
-    """It is killed as soon as an arm has learned so many experiences, in the midst of the next one."""
-    checkpoint = Path(f"out/checkpoints/{arm}-0.safetensors")
-    run = "run", file_of(STUDY, Path()), "--out", "out", "--jobs", 1, "--save-every", 0
-    with started(*run) as process:
-        wait_for(lambda: read_position(checkpoint).learned >= learned, process)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    results = Path("out/results.csv")
-    lines = results.read_bytes().splitlines(keepends=True) if results.exists() else []
-    if lines and not lines[-1].endswith(b"\n"):
-        results.write_bytes(b"".join(lines[:-1]))
-    so_far, counted = read_rows(results) if lines else [], rows_of(Path("out"), STUDY)
-    assert so_far == counted[: len(so_far)] and len(counted) - len(so_far) <= 1
-    assert len(counted) == learned + 3 * (arm == "nr-gd") or read_position(checkpoint).learned > learned
-    written = progress_of(reopen(Path("out")))
-    assert 0 < written < 2
-    assert negreplay("resume", "out").code == 0
-    assert numbers(Path("out")) == numbers(whole) and len(numbers(whole)) == 6
-    assert Path("out/report.html").exists()
-
-
 DYING = """
 import os, resource, signal, sys
 from negreplay.cli.main import main
@@ -155,22 +137,13 @@ def test_a_run_killed_in_the_midst_of_a_checkpoint_resumes_to_the_bit(negreplay:
     assert not unfinished(Path("out"))
 
 
-def test_several_processes_killed_with_the_first_one_resume_to_the_bit(whole: Path, tmp_path: Path):
-    out = tmp_path / "out"
-    with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", MANY) as process:
-        wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
-        process.kill()
-        assert not survivors(process.pid)
-    assert 0 < progress_of(reopen(out)) < 2
-    resumed = spawned("resume", out)
-    assert resumed.code == 0 and resumed.err == ""
-    assert numbers(out) == numbers(whole) and (out / "report.html").exists()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
 @pytest.mark.parametrize("jobs", [1, MANY], ids=["1", "many"])
 def test_a_signal_ends_it_with_a_hint(tmp_path: Path, jobs: int, number: signal.Signals):
-    """A terminal sends Ctrl-C to all processes; whoever terminates a program knows its first one."""
+    """A terminal sends Ctrl-C to all processes; whoever terminates a program knows its first one.
+
+    A minute is not over, so that what is there of an arm in its midst has been saved because of the signal.
+    """
     out = tmp_path / "out"
     with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", jobs) as process:
         wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
@@ -180,6 +153,22 @@ def test_a_signal_ends_it_with_a_hint(tmp_path: Path, jobs: int, number: signal.
         assert err == f"stopped; `negreplay resume {out}` goes on.\n"
         assert not survivors(process.pid)
     assert not unfinished(out) and 0 < progress_of(reopen(out)) < 2
+    if jobs > 1:
+        assert read_position(out / "checkpoints/nr-gd-0.safetensors") != Position()
+
+
+def stubborn() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(PATIENCE)
+
+
+def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(processes_of_arms, "PATIENCE", 0.2)
+    process = multiprocessing.get_context("fork").Process(target=stubborn)
+    process.start()
+    processes_of_arms._end([process])
+    process.join(PATIENCE)
+    assert process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
 
 
 def test_ctrl_c_while_processes_start_is_as_quiet(tmp_path: Path):
@@ -255,6 +244,15 @@ def test_a_report_leaves_results_to_the_process_that_learns(tmp_path: Path):
     events.close()
     report(run, ())
     assert len(read_rows(tmp_path / "out/results.csv")) == 1
+
+
+def test_a_report_of_a_run_that_learns_says_what_it_shows(negreplay: Negreplay):
+    events = learn(start(Path("out"), digits("no-replay"), places(Path()), 1, "negreplay run", every=30.0))
+    next(event for event in events if event.row)
+    sentence = "The run is being learned: this shows what was saved, up to 0.5 minutes behind."
+    assert sentence in negreplay("report", "out").out
+    events.close()
+    assert sentence not in negreplay("report", "out").out
 
 
 def test_a_run_reopens_as_it_was_started(tmp_path: Path):

@@ -181,7 +181,7 @@ def numbers(run: Path) -> list[dict[str, str]]:
 
 def unfinished(folder: Path) -> list[str]:
     """Files that a writer left behind: none, unless it was killed."""
-    return [path.name for path in folder.rglob("*") if re.search(r"\.(tmp|new|(negreplay-)?\d+)$", path.name)]
+    return [path.name for path in folder.rglob("*") if re.search(r"\.(tmp|(negreplay-)?(\d+|new|old))$", path.name)]
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class ReportCommand:
         from negreplay.display import conclude
         from negreplay.results.paper import exhibits
         from negreplay.results.report import to_json
-        from negreplay.run import reopen, report
+        from negreplay.run import is_learning, reopen, report
 
         known = {exhibit.name: exhibit for exhibit in exhibits()}
         if self.what in known:
@@ -222,6 +222,8 @@ class ReportCommand:
             print(json.dumps(to_json(run.study, rows), indent=2))
         else:
             conclude(run, rows, console)
+            if is_learning(run.folder):
+                console.print(f"The run is being learned: this shows what was saved, {_behind(run.every)} behind.")
 
     def _exhibit(self, exhibit: "Exhibit", console: Console) -> None:
         from negreplay.results.paper import collect, to_json
@@ -236,6 +238,11 @@ class ReportCommand:
         else:
             print_exhibit(exhibit, found, console)
             console.print(printable(f"page: {path}"), markup=False, soft_wrap=True)
+
+
+def _behind(seconds: float) -> str:
+    """How far what was saved may be behind what has been learned."""
+    return f"up to {seconds / 60:g} minutes" if seconds else "a step"
 
 
 def cache() -> Path:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from io import FileIO
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from negreplay.prepare import Cell, Event, encode_cells, encoding_cells
 
 
 def learn_cells(
-    cells: Sequence[Cell], place: Place, jobs: int, threads: int, folder: Path
+    cells: Sequence[Cell], place: Place, jobs: int, threads: int, folder: Path, lock: FileIO | None = None
 ) -> Generator[Event, None, None]:
     """Learns what is left of some cells, event by event; closing it ends all workers.
 
@@ -27,6 +28,7 @@ def learn_cells(
         jobs: how many at once; one alone is learned in this process.
         threads: of each.
         folder: of the run.
+        lock: of the folder, which processes of this machine share, so that nobody takes it before the last has ended.
 
     Raises:
         FailedError: some could not be learned to the end; the others were.
@@ -44,7 +46,7 @@ def learn_cells(
     left = [cell for cell in cells if not Task(cell).finished]
     if not left:
         return
-    with closing(place.engine((folder / "workers").absolute(), left[0].places.device, threads)) as engine:
+    with closing(place.engine((folder / "workers").absolute(), left[0].places.device, threads, lock)) as engine:
         if place.elsewhere:
             encoding = [Task(cell, encoding=True) for cell in encoding_cells(left)]
             _refuse(folder, (yield from learn_on(engine, encoding, jobs)))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ class Place:
         """Whether it can be given more than it does at once."""
         return self.elsewhere and self.asked.get("cluster", SLURM) == SLURM
 
-    def engine(self, folder: Path, device: Device, threads: int) -> Engine:
+    def engine(self, folder: Path, device: Device, threads: int, lock: FileIO | None = None) -> Engine:
         """The engine, for workers that tell what they do in this folder, if they are elsewhere."""
         if self.kind == LOCAL:
-            return local.Processes(threads)
+            return local.Processes(threads, lock)
         for letters in folder.glob("*.jsonl"):
             letters.unlink()  # so that workers end that a run which was killed has left
         gpus = int(device.name.startswith("cuda"))

@@ -5,10 +5,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
+from multiprocessing import reduction
 from multiprocessing.connection import Connection, wait
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 
@@ -17,18 +20,25 @@ from negreplay.errors import Terminated
 from negreplay.prepare import Event
 from negreplay.slow_paths import avoid_slow_paths
 
+PATIENCE = 25.0
+"""Seconds in which a process finishes its step and saves; schedulers give half a minute before they kill."""
+
 
 class Processes:
-    """An engine of processes of this machine, of `threads` threads each, which do one task after the other."""
+    """An engine of processes of this machine, of `threads` threads each, which do one task after the other.
 
-    def __init__(self, threads: int) -> None:
+    They share the `lock` of the run's folder, so that nobody takes it before the last of them has ended.
+    """
+
+    def __init__(self, threads: int, lock: FileIO | None = None) -> None:
         self.threads, self.workers = threads, list[Worker]()
+        self.lock = None if lock is None or sys.platform == "win32" else _SharedLock(lock)
 
     def start(self, task: Task) -> "Worker":
         worker = next((worker for worker in self.workers if not worker.busy), None)
         if worker is None:
             with _interrupts_postponed():
-                worker = Worker(self.threads)
+                worker = Worker(self.threads, self.lock)
                 self.workers.append(worker)
         worker.give(task)
         return worker
@@ -37,19 +47,39 @@ class Processes:
         wait([worker.pipe for worker in self.workers if worker.busy and worker.process.is_alive()], timeout=0.1)
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.process.terminate()
-        for worker in self.workers:
-            worker.process.join()
+        """Asks the processes to end, and kills what is left after a while, or when Ctrl-C is pressed again."""
+        try:
+            for worker in self.workers:
+                worker.process.terminate()
+            end = time.monotonic() + PATIENCE
+            for worker in self.workers:
+                worker.process.join(max(0.0, end - time.monotonic()))
+        finally:
+            for worker in self.workers:
+                worker.process.kill()
+                worker.process.join()
+
+
+class _SharedLock:
+    """A locked file on its way to a process that starts: the lock is free when the last process that has it ends."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.file = file
+
+    def __getstate__(self) -> object:
+        return reduction.DupFd(self.file.fileno())
+
+    def __setstate__(self, duplicate: Any) -> None:
+        self.descriptor = duplicate.detach()
 
 
 class Worker:
     """A process, and the pipe through which it is given tasks and tells events."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, lock: _SharedLock | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, its = context.Pipe()
-        self.process = context.Process(target=_serve, args=(its, threads), daemon=True)
+        self.process = context.Process(target=_serve, args=(its, threads, lock), daemon=True)
         self.process.start()
         its.close()  # so that the pipe has an end when the process has
         self.busy = False
@@ -106,7 +136,7 @@ def _interrupts_postponed() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _serve(pipe: "Connection[End | Event, Task]", threads: int) -> None:
+def _serve(pipe: "Connection[End | Event, Task]", threads: int, _: _SharedLock | None) -> None:
     """Does the tasks that come through a pipe; what a process is for that `Worker` has started."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _terminated)
