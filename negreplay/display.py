@@ -27,7 +27,7 @@ from negreplay.recipe import Study
 from negreplay.results.metrics import Row, summarise
 from negreplay.results.table import terminal_table
 from negreplay.results.text import printable
-from negreplay.run import Run, learn, progress_of, report
+from negreplay.run import Run, learn, progress_of, report, rows_of
 
 SILENCE = 30.0
 """Seconds without a line after which a pipe gets one, although nothing is finished."""
@@ -83,8 +83,8 @@ def learn_and_report(run: Run, shipped: Sequence[Study], console: Console, follo
     except KeyboardInterrupt as stop:
         raise type(stop)(f"stopped; `negreplay resume {shlex.quote(str(run.folder))}` goes on.") from None
     except FailedError:
-        if rows := report(run, shipped):
-            conclude(run, rows, console)
+        if rows_of(run.folder, run.study):
+            conclude(run, report(run, shipped), console)
         raise
     conclude(run, report(run, shipped), console)
 

@@ -199,7 +199,7 @@ def test_what_the_system_refuses_is_said_in_a_sentence(
     def fail(name: str) -> Study:
         raise error
 
-    monkeypatch.setattr(studies, "_study", fail)
+    monkeypatch.setattr(studies, "named_study", fail)
     failed = negreplay("show", "digits")
     assert failed.code == code and len(failed.err.splitlines()) == 1 and failed.out == "" and "\x1b" not in failed.err
 
@@ -210,7 +210,7 @@ def test_our_own_mistakes_are_not_hidden(negreplay: Negreplay, monkeypatch: pyte
         def fail(name: str, error: Exception = error) -> Study:
             raise error
 
-        monkeypatch.setattr(studies, "_study", fail)
+        monkeypatch.setattr(studies, "named_study", fail)
         with pytest.raises(type(error), match=str(error)):
             negreplay("show", "digits")
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tiny import Negreplay, command, digits, environment, file_of, numbers, unfinished
 
-from negreplay import processes as processes_of_arms
 from negreplay.checkpoint import Position, read_position
+from negreplay.engines import local
 from negreplay.errors import UserError
 from negreplay.prepare import Places
 from negreplay.results.table import read_rows
@@ -163,11 +165,12 @@ def stubborn() -> None:
 
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(processes_of_arms, "PATIENCE", 0.2)
+    monkeypatch.setattr(local, "PATIENCE", 0.2)
     process = multiprocessing.get_context("fork").Process(target=stubborn)
     process.start()
-    processes_of_arms._end([process])
-    process.join(PATIENCE)
+    engine = local.Processes(1)
+    engine.workers.append(cast(local.Worker, SimpleNamespace(process=process)))
+    engine.close()
     assert process.exitcode in (-signal.SIGKILL, -signal.SIGTERM)
 
 
