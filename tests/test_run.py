@@ -121,6 +121,7 @@ main()
 """The command, killed by the system when a file grows beyond a limit, or just before a whole file gets its name."""
 
 
+@pytest.mark.long  # the kills of tests/test_kills.py, drawn by chance, meet both moments too
 @pytest.mark.parametrize("moment", ["writing", "renaming"])
 def test_a_run_killed_in_the_midst_of_a_checkpoint_resumes_to_the_bit(negreplay: Negreplay, whole: Path, moment: str):
     small, large = ((whole / f"checkpoints/{arm}-0.safetensors").stat().st_size for arm in ("no-replay", "nr-gd"))
