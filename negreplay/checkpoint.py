@@ -234,7 +234,8 @@ def _found(path: Path, damaged: dict[Path, str]) -> list[_Found]:
             try:
                 found.append(_header(one))
             except _DamagedError as error:
-                damaged[one] = error.reason
+                if one.exists():  # else the process that learns the run has removed it at this moment
+                    damaged[one] = error.reason
     return sorted(found, key=lambda one: (one.position.learned, one.position.taken), reverse=True)
 
 
@@ -256,14 +257,14 @@ def _header(path: Path) -> _Found:
         if not all(0 <= value < math.inf for value in position.seconds.values()):
             raise ValueError(f"seconds are {position.seconds}")
         return _Found(path, position, header.digest, described.get("base"), described.get("stages", []))
-    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise _DamagedError(path, _reason(error)) from error
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         _, tensors, intact = read_sealed(path)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # torch cannot open it
         raise _DamagedError(path, _reason(error)) from error
     if not intact:
         raise _DamagedError(path, NOT_AS_WRITTEN)

@@ -122,8 +122,11 @@ def _descend(
                     value = loss(device.place(batch))
                 number, value = _mean_over_ranks(value, batch)
                 if not math.isfinite(number):
-                    place = f"step {done} of {total}"
-                    raise UserError(f"the {descent.part}'s loss became {number} at {place}: lower its learning rate.")
+                    rates = " and ".join(f"{group['lr']:g}" for group in optimizer.param_groups)
+                    raise UserError(
+                        f"the {descent.part}'s loss became {number} at step {done} of {total}, which was taken at the "
+                        f"learning rate {rates}: lower its learning rate."
+                    )
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 average_gradients(p for group in optimizer.param_groups for p in group["params"])

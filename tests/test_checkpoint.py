@@ -182,3 +182,17 @@ def test_a_counter_of_batch_norm_that_is_missing_is_seen(tmp_path):
     save_checkpoint(tmp_path / "x", learner(1), seeded(0), POSITION, {"1.num_batches_tracked"})
     with pytest.raises(UserError, match=r"\(1\.num_batches_tracked is in only one of them\)"):
         load_checkpoint(tmp_path / "x", learner(2), seeded(0), ())
+
+
+def test_a_checkpoint_that_vanishes_while_it_is_looked_at_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever reports a run reads beside the process that learns it, which removes the ones before."""
+    path = saved_in(tmp_path)
+
+    def removed(file: Path) -> None:
+        file.unlink()
+        raise RuntimeError("unable to open file")
+
+    monkeypatch.setattr("negreplay.checkpoint.read_header", removed)
+    assert read_position(path) == Position()

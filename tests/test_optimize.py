@@ -80,7 +80,10 @@ def test_nothing_happens_before_it_is_asked_for():
 @pytest.mark.parametrize("part", ["classifier", "generator"])
 def test_a_loss_that_is_no_number_names_the_part_and_the_remedy(part, bad, shown):
     weight = nn.Parameter(torch.tensor(1.0))
-    sentence = rf"^the {part}'s loss became {shown} at step 2 of 3: lower its learning rate\.$"
+    sentence = (
+        rf"^the {part}'s loss became {shown} at step 2 of 3, which was taken at the learning rate 1: "
+        r"lower its learning rate\.$"
+    )
     with pytest.raises(UserError, match=sentence):
         list(steps(weight, 0.5, bad, 1.0, part=part))
     # 1 - 0.5: the step with the bad loss was not taken.

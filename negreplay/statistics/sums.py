@@ -177,20 +177,24 @@ class ClassMeans(nn.Module):
 
     def _count(self, x: Float[Tensor, "n size"], weights: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> Deviations:
         """Counts patterns in, each as often as its weight says."""
-        counts = torch.zeros_like(self.counts).index_add_(0, labels, weights)
-        means = torch.zeros_like(self.offsets, dtype=torch.float64)
-        means.index_add_(0, labels, x * weights.unsqueeze(1)).div_(counts.clamp(min=1).unsqueeze(1))
-        within = (x - means[labels]) * weights.double().sqrt().unsqueeze(1)
-        between = self._move(counts, means)
+        present, place = labels.unique(return_inverse=True)  # a minibatch costs the same, however many classes there are
+        counts = self.counts.new_zeros(len(present)).index_add_(0, place, weights)
+        means = x.new_zeros(len(present), x.shape[1]).index_add_(0, place, x * weights.unsqueeze(1))
+        means = means / counts.clamp(min=1).unsqueeze(1)
+        within = (x - means[place]) * weights.double().sqrt().unsqueeze(1)
+        between = self._move(present, counts, means)
         return Deviations(torch.cat([within, between.rows]), torch.cat([labels, between.labels]))
 
-    def _move(self, counts: Int[Tensor, " classes"], means: Float[Tensor, "classes size"]) -> Deviations:
-        before, both = self.counts.double(), (self.counts + counts).clamp(min=1).double()
-        between = means - self.means
-        self.offsets += (counts / both).unsqueeze(1) * between
-        self.counts += counts
+    def _move(
+        self, present: Int[Tensor, " k"], counts: Int[Tensor, " k"], means: Float[Tensor, "k size"]
+    ) -> Deviations:
+        """Moves the means of the classes that are present towards those of so many patterns."""
+        before, both = self.counts[present].double(), (self.counts[present] + counts).clamp(min=1).double()
+        between = means - (self.centre + self.offsets[present].double())
+        self.offsets[present] += (counts / both).unsqueeze(1) * between
+        self.counts[present] += counts
         common = (before * counts > 0).nonzero().flatten()
-        return Deviations(((before * counts / both).sqrt().unsqueeze(1) * between)[common], common)
+        return Deviations(((before * counts / both).sqrt().unsqueeze(1) * between)[common], present[common])
 
 
 class Sketches(nn.Module):
