@@ -22,12 +22,13 @@ from rich.table import Column
 from negreplay.bridges.followers import following
 from negreplay.data.download import Advance
 from negreplay.errors import FailedError
+from negreplay.learn import learn, report
 from negreplay.prepare import Event
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row, summarise
 from negreplay.results.table import terminal_table
 from negreplay.results.text import printable
-from negreplay.run import Run, learn, progress_of, report, rows_of
+from negreplay.run import Run, progress_of, rows_of
 
 SILENCE = 30.0
 """Seconds without a line after which a pipe gets one, although nothing is finished."""

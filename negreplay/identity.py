@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from negreplay.builders.study_files import dump_study
 from negreplay.data.data import Data
-from negreplay.errors import UserError
 from negreplay.files import find
 from negreplay.prepare import Places, images_of, open_data
 from negreplay.recipe import Study
@@ -34,47 +33,49 @@ def identify(study: Study, places: Places) -> dict[str, Any]:
     return {"study": hashlib.sha256(dump_study(study)).hexdigest(), "data": data, "weights": files}
 
 
-def compare(folder: Path, recorded: Mapping[str, Any], study: Study, places: Places) -> list[str]:
-    """Refuses to go on with what is not as it was.
+class Differences(NamedTuple):
+    """What is not as it was, as parts of a sentence that ends with "since this run began".
 
-    Returns:
-        A sentence for each data set of which files have another content, though the numbers of images are the same: a
-        damaged image may have been repaired since then.
+    `contents` are data sets of which files have another content, though the numbers of images are the same: a damaged
+    image may have been repaired.
+    """
+
+    changes: list[str]
+    contents: list[str]
+
+
+def compare(folder: Path, recorded: Mapping[str, Any], study: Study, places: Places) -> Differences:
+    """What has changed of the study, its data sets and its files of weights since the run in the folder began.
 
     Raises:
-        UserError: the study, a class, a data set or a file of weights has changed since the run in the folder began.
+        UserError: data or weights are missing.
     """
+    changes: list[str] = []
     if recorded["study"] != hashlib.sha256((folder / "study.json").read_bytes()).hexdigest():
-        raise _changed(f"{folder / 'study.json'} has been edited")
+        changes.append(f"{folder / 'study.json'} has been edited")
     open_data.cache_clear()  # images may have changed since an earlier run of this process
     present = identify(study, places)
-    for name, before in recorded["data"].items():
-        _compare_data(name, before, present["data"][name])
+    used = {name: before for name, before in recorded["data"].items() if name in present["data"]}
+    for name, before in used.items():
+        changes += _changes_of_data(name, before, present["data"][name])
+    # An earlier version recorded the path, which changes where the files are moved.
+    weights = {Path(path).name: checksum for path, checksum in recorded["weights"].items()}
     for name, checksum in present["weights"].items():
-        # An earlier version recorded the path, which changes where the files are moved.
-        before = {Path(path).name: of for path, of in recorded["weights"].items()}
-        if before.get(Path(name).name) != checksum:
-            raise _changed(f"the file of weights {name} has another content")
-    return [
-        f"the data {name}, has files of another content than when this run began: what is learned from here on is "
-        "learned from them."
-        for name, before in recorded["data"].items()
-        if before["fingerprint"] != present["data"][name]["fingerprint"]
-    ]
+        if weights.get(Path(name).name) != checksum:
+            changes.append(f"the file of weights {name} has another content")
+    others = [name for name, before in used.items() if before["fingerprint"] != present["data"][name]["fingerprint"]]
+    return Differences(changes, [f"the data {name}, has files of another content" for name in others])
 
 
-def _compare_data(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _changes_of_data(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     missing, new = (_listed(a["images"].keys() - b["images"].keys()) for a, b in ((before, now), (now, before)))
     if missing or new:
         parts = [f"lacks the class {missing}"] * bool(missing) + [f"has the new class {new}"] * bool(new)
-        raise _changed(f"the data {name}, {' and '.join(parts)}")
-    for label, count in before["images"].items():
-        if now["images"][label] != count:
-            raise _changed(f"the data {name}, has {now['images'][label]} images of {label!r} instead of {count}")
-
-
-def _changed(what: str) -> UserError:
-    return UserError(f"{what} since this run began: put it back as it was, or run the study in another folder.")
+        return [f"the data {name}, {' and '.join(parts)}"]
+    counts = ((label, now["images"][label], count) for label, count in before["images"].items())
+    return [
+        f"the data {name}, has {new} images of {label!r} instead of {old}" for label, new, old in counts if new != old
+    ]
 
 
 def _listed(names: Iterable[str]) -> str:

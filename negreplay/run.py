@@ -1,4 +1,4 @@
-"""A study from its recipes to its report.
+"""A study in its folder, started, opened again and resumed.
 
 `runs/<name>/` holds `study.json` (what is run), `run.json` (how and where), `checkpoints/` (the state of each arm and
 seed, and its rows), and what comes out: `results.csv`, to which rows are added as they come, `report.html`, curves as
@@ -8,10 +8,9 @@ that each arm wrote last, a minute ago at most.
 
 import json
 import sys
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,16 @@ from negreplay.builders.study_files import dump_study, read_study
 from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.overview import overview
 from negreplay.devices import Device, check_device, machine
-from negreplay.engines.cells import learn_cells
 from negreplay.engines.choice import LOCAL, place
 from negreplay.errors import UserError
-from negreplay.files import alone, is_at, remove_unfinished, write_whole
+from negreplay.files import alone, write_whole
 from negreplay.identity import compare, identify
-from negreplay.launch import check_ranks, grouped, learn_along, learn_together
-from negreplay.prepare import Cell, Event, Places, check_cells
-from negreplay.ranks import RankLostError
+from negreplay.launch import check_ranks
+from negreplay.prepare import Cell, Places, check_cells
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
-from negreplay.results.report import write_report
-from negreplay.results.table import GrowingTable, write_rows
 from negreplay.results.text import one_line
 
-RESULTS = "results.csv"
 LOCK = "run.lock"
 """A file that the process has locked which writes in the folder of a run."""
 
@@ -95,7 +89,7 @@ def start(
         raise UserError(f"--save-every is {every / 60:g}: give minutes, 0 or more.")
     if threads < 1:
         raise UserError(f"--threads is {threads}: give 1 or more.")
-    here = _here(places, on)
+    here = places_here(places, on)
     check_device(here.device)
     _check_ranks(ranks, jobs, here.device, on)
     stream = check_cells(Cell(recipe, study.seeds[0], Path(), here) for recipe in study.recipes)
@@ -115,7 +109,7 @@ def start(
         ranks=ranks,
     )
     made = not folder.exists()
-    with alone(folder / LOCK, _busy(folder)):
+    with alone(folder / LOCK, busy(folder)):
         if (folder / "study.json").exists():
             raise _taken(folder)
         try:
@@ -137,14 +131,14 @@ def _write(run: Run) -> None:
     write_whole(run.folder / "study.json", dump_study(run.study))
 
 
-def _here(places: Places, on: Sequence[str]) -> Places:
+def places_here(places: Places, on: Sequence[str]) -> Places:
     """The places with a device of this machine: other machines check their own when they begin to learn."""
     return replace(places, device=Device()) if place(on).elsewhere else places
 
 
 def _machine(places: Places, on: Sequence[str]) -> str:
     """What learns, and by which programs."""
-    here = machine(_here(places, on).device)
+    here = machine(places_here(places, on).device)
     return f"{on[0]}, from {here}" if place(on).elsewhere else here
 
 
@@ -167,7 +161,8 @@ def _taken(folder: Path) -> UserError:
     return UserError(f"{folder} holds a run already: continue it with `negreplay resume {folder}`, or choose --out.")
 
 
-def _busy(folder: Path) -> str:
+def busy(folder: Path) -> str:
+    """What a user is told whose run another process learns."""
     return f"{folder} is being learned by another process: wait for it, or stop it."
 
 
@@ -179,6 +174,7 @@ def resume(
     store: Path | None = None,
     on: tuple[str, ...] = (),
     ranks: int | None = None,
+    changed: bool = False,
 ) -> Run:
     """The run in a folder, if all that its numbers depend on is as it was when it started.
 
@@ -190,6 +186,7 @@ def resume(
         store: another folder for latents.
         on: other machines, which learn from now on.
         ranks: another number of processes that learn an arm together.
+        changed: whether to go on with what has changed of the study, data or weights, which the report will say.
 
     Raises:
         UserError: there is none, its files are damaged, or its study, data or weights have changed.
@@ -198,32 +195,52 @@ def resume(
     moved = {
         name: place.absolute() for name, place in (("data", data), ("weights", weights), ("store", store)) if place
     }
-    jobs = run.jobs if jobs is None else jobs
-    run = replace(run, places=replace(run.places, **moved), jobs=jobs, on=on or run.on)
+    run = replace(run, places=replace(run.places, **moved), on=on or run.on)
+    if jobs is not None:
+        run = replace(run, jobs=jobs)
     _check_jobs(run.jobs)
     check_device(
-        _here(run.places, run.on).device, "resume the run on a machine that has it, or run the study in another folder."
+        places_here(run.places, run.on).device,
+        "resume the run on a machine that has it, or run the study in another folder.",
     )
-    if run.identity:
-        try:
-            for sentence in compare(folder, run.identity, run.study, run.places):
-                _warn(sentence)
-        except (AttributeError, KeyError, TypeError) as error:
-            reason = f"its identity is damaged, {type(error).__name__}: {error}"
-            raise UserError(f"{folder / 'run.json'} cannot be read ({reason}): restore it.") from error
-    else:
-        _warn(f"{folder / 'run.json'} is of an earlier version, so changes of study, data or weights are not noticed.")
-    changed = bool(moved)
+    written = run
+    run = _identified(run, changed)
     if ranks is not None and ranks != run.ranks:
         _warn(f"this run had {run.ranks} ranks, and goes on with {ranks}: its numbers may differ in their last bits.")
-        run, changed = replace(run, ranks=ranks, jobs=run.jobs if jobs or ranks == 1 else 1), True
-    _check_ranks(run.ranks, run.jobs, _here(run.places, run.on).device, run.on)
-    if changed:
-        with alone(folder / LOCK, _busy(folder)):
+        run = replace(run, ranks=ranks, jobs=run.jobs if jobs is not None or ranks == 1 else 1)
+    _check_ranks(run.ranks, run.jobs, places_here(run.places, run.on).device, run.on)
+    if moved or run.ranks != written.ranks or run.identity != written.identity:
+        with alone(folder / LOCK, busy(folder)):
             _write(run)  # the next resume needs no option, and other ranks read it
     if run.machine != (here := _machine(run.places, run.on)):
         _warn(f"this run began on {run.machine}, and goes on on {here}: its numbers may differ in their last bits.")
     return run
+
+
+def _identified(run: Run, changed: bool) -> Run:
+    """The run, if its study, data and weights are as they were, or with their changes where this is asked for."""
+    path = run.folder / "run.json"
+    if not run.identity:
+        _warn(f"{path} is of an earlier version, so changes of study, data or weights are not noticed.")
+        return run
+    try:
+        changes, contents = compare(run.folder, run.identity, run.study, run.places)
+    except (AttributeError, KeyError, TypeError) as error:
+        reason = f"its identity is damaged, {type(error).__name__}: {error}"
+        raise UserError(f"{path} cannot be read ({reason}): restore it.") from error
+    if changes and not changed:
+        raise UserError(
+            f"{'; '.join(changes)} since this run began: put it back as it was, or run the study in another folder; "
+            "with --changed `negreplay resume` goes on all the same."
+        )
+    for content in contents:
+        _warn(f"{content} than when this run began: what is learned from here on is learned from them.")
+    if not changes:
+        return run
+    learned = f"{progress_of(run):.2f} of {len(run.cells())} arms and seeds had been learned"
+    sentence = f"When {learned}, the run went on with changes: {'; '.join(changes)}."
+    _warn(sentence)
+    return replace(run, identity=identify(run.study, run.places), images=(*run.images, sentence))
 
 
 def _warn(sentence: str) -> None:
@@ -289,85 +306,3 @@ def progress_of(run: Run) -> float:
 def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
     """The file that keeps the state of an arm with a seed."""
     return folder / "checkpoints" / f"{arm}-{seed}.safetensors"
-
-
-def learn(run: Run) -> Generator[Event, None, None]:
-    """Learns what is left of the run, event by event; closing it ends all its processes.
-
-    `results.csv` has every row when its event is given.
-
-    Raises:
-        UserError: another process is learning it already.
-        FailedError: some arms could not be learned to the end; the others were.
-    """
-    check_device(_here(run.places, run.on).device)
-    with alone(run.folder / LOCK, _busy(run.folder)) as lock:
-        _tidy(run.folder)  # after a kill
-        table = GrowingTable(run.folder / RESULTS, rows_of(run.folder, run.study))
-        try:
-            for event in _learn(run, lock):
-                if event.step is None:
-                    _check_place(run.folder, lock)
-                if event.row is not None:
-                    table.add(event.row)
-                yield event
-            _check_place(run.folder, lock)
-        finally:
-            _tidy(run.folder)  # after ending processes that were writing
-
-
-def _check_place(folder: Path, lock: FileIO) -> None:
-    if not is_at(lock, folder / LOCK):
-        raise UserError(f"{folder} was moved or deleted while it was being learned: resume it where it is now.")
-
-
-def _learn(run: Run, lock: FileIO) -> Generator[Event, None, None]:
-    if run.ranks > 1:
-        return learn_together(run.cells(), run.folder, run.ranks, run.threads)
-    return learn_cells(run.cells(), place(run.on), run.jobs, run.threads, run.folder, lock)
-
-
-def follow(device: Device) -> None:
-    """Learns the run that the leading rank learns, as another rank, and shows and writes nothing.
-
-    Args:
-        device: where it computes.
-
-    Raises:
-        UserError: this rank cannot go on, for a reason that is its own.
-    """
-    with suppress(RankLostError), grouped(device, None) as folder:
-        run = reopen(folder)
-        learn_along(run.cells(), run.threads)
-
-
-def _tidy(folder: Path) -> None:
-    remove_unfinished(folder)
-    remove_unfinished(folder / "checkpoints")
-
-
-def is_learning(folder: Path) -> bool:
-    """Whether a process is learning the run in a folder at this moment."""
-    try:
-        with alone(folder / LOCK, _busy(folder)):
-            return False
-    except UserError:
-        return True
-
-
-def report(run: Run, shipped: Sequence[Study]) -> list[Row]:
-    """Writes results.csv, report.html and the curves from what has been learned so far.
-
-    A process that learns the run meanwhile adds its rows to results.csv itself; then only the rest is written.
-    `shipped` are the library's own studies: the page says what was changed in one of them.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone(run.folder / LOCK, _busy(run.folder)))
-        except UserError:
-            rows = rows_of(run.folder, run.study)
-        else:
-            rows = rows_of(run.folder, run.study)
-            write_rows(run.folder / RESULTS, rows)
-    write_report(run.folder, run.study, rows, run.machine, run.command, shipped, run.images)
-    return rows

@@ -26,10 +26,11 @@ from negreplay.devices import Device, machine
 from negreplay.errors import UserError
 from negreplay.files import alone
 from negreplay.journal import same
+from negreplay.learn import learn
 from negreplay.prepare import Places
 from negreplay.recipe import Augment, ImageRecipe, Study
 from negreplay.results.table import read_rows
-from negreplay.run import LOCK, checkpoint_of, learn, reopen, resume, rows_of, start
+from negreplay.run import LOCK, checkpoint_of, reopen, resume, rows_of, start
 
 STREAM = replace(photographs("no-replay").recipes[0].arriving, images=ImageRecipe(8, augment=Augment.FLIP))
 NAMES = {re.sub(r"[\W_]+", "-", name.replace("+", " plus")).strip("-"): of for name, of in SYSTEMS.items()}
@@ -103,7 +104,7 @@ class Forked:
 
     def __init__(self, study: Study, folder: Path, data: Path, jobs: int) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["negreplay.run", "negreplay.data.images", "torch._dynamo"])
+        context.set_forkserver_preload(["negreplay.learn", "negreplay.data.images", "torch._dynamo"])
         self.process = context.Process(target=_learn, args=(study, folder, data, jobs))
         self.process.start()
         assert self.process.pid is not None

@@ -14,9 +14,10 @@ from negreplay.builders.streams import build_data
 from negreplay.data.data import Data
 from negreplay.errors import UserError
 from negreplay.identity import identify
+from negreplay.learn import learn, report
 from negreplay.prepare import Places
 from negreplay.recipe import ImageRecipe, StreamRecipe
-from negreplay.run import learn, resume, start
+from negreplay.run import resume, start
 
 
 def begun(tmp_path: Path) -> Path:
@@ -52,6 +53,23 @@ def test_missing_and_other_images_are_named(tmp_path: Path, capsys: pytest.Captu
     resume(out)
     warning = "pets, training set, of arm no-replay, has files of another content than when this run began"
     assert warning in capsys.readouterr().err, "a repaired image may go on, but not in silence"
+
+
+def test_a_run_goes_on_with_changes_where_this_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = begun(tmp_path)
+    (tmp_path / "pets/train/dog/0.png").unlink()
+    with pytest.raises(UserError, match="with --changed `negreplay resume` goes on all the same"):
+        resume(out)
+    run = resume(out, changed=True)
+    sentence = (
+        "When 0.33 of 1 arms and seeds had been learned, the run went on with changes: the data pets, training set"
+    )
+    assert sentence in capsys.readouterr().err and run.images[-1].startswith(sentence)
+    again = resume(out)
+    assert again.images == run.images and not capsys.readouterr().err, "it is asked for once"
+    assert [event.index for event in learn(again) if event.step is None] == [1, 2]
+    report(again, ())
+    assert "3 images of &#39;dog&#39; instead of 4" in (out / "report.html").read_text()
 
 
 def test_an_edited_study_is_refused(tmp_path: Path):

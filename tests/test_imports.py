@@ -31,6 +31,7 @@ RUN = (
         "engines",
         "identity",
         "run",
+        "learn",
     }
 )
 
@@ -61,11 +62,12 @@ MAY_IMPORT = {
     "search": LEARNERS | RESULTS | {"builders", "evaluation", "prepare"},
     "photographs": LEARNERS | {"builders", "photographs"},
     "bridges": LEARNERS | RESULTS | {"builders", "prepare", "photographs", "bridges"},
-    "cell": RUN - {"builders", "cell", "engines", "launch", "identity", "run"},
-    "engines": RUN - {"launch", "identity", "run"},
+    "cell": RUN - {"builders", "cell", "engines", "launch", "identity", "run", "learn"},
+    "engines": RUN - {"launch", "identity", "run", "learn"},
     "launch": frozenset({"cell", "devices", "errors", "prepare", "ranks"}),
     "identity": BOTTOM | {"builders", "data", "prepare"},
-    "run": RUN - {"run"},
+    "run": RUN - {"run", "learn"},
+    "learn": RUN - {"learn"},
     "display": RUN | {"bridges"},
     "page": BOTTOM | {"data", "photographs", "page"},
     "cli": RUN | {"studies", "display", "search", "photographs", "bridges", "page", "cli"},

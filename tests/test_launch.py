@@ -15,10 +15,11 @@ from tiny import Negreplay, command, digits, environment, file_of, numbers
 from negreplay.devices import Device
 from negreplay.errors import UserError
 from negreplay.launch import check_ranks, started_outside
+from negreplay.learn import learn
 from negreplay.prepare import Places
 from negreplay.ranks import Ranks
 from negreplay.recipe import PhaseRecipe
-from negreplay.run import learn, reopen, start
+from negreplay.run import reopen, start
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for as Linux lists them")
 

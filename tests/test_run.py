@@ -22,9 +22,10 @@ from tiny import Negreplay, command, digits, environment, file_of, numbers, unfi
 from negreplay.checkpoint import Position, read_position
 from negreplay.engines import local
 from negreplay.errors import UserError
+from negreplay.learn import learn, report
 from negreplay.prepare import Places
 from negreplay.results.table import read_rows
-from negreplay.run import learn, progress_of, reopen, report, start
+from negreplay.run import progress_of, reopen, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these signals are POSIX's")
 

@@ -86,8 +86,9 @@ class RunCommand:
         from negreplay.display import learn_and_report
         from negreplay.engines.choice import place
         from negreplay.launch import started_outside
+        from negreplay.learn import follow
         from negreplay.prepare import Places
-        from negreplay.run import follow, start
+        from negreplay.run import start
         from negreplay.slow_paths import avoid_slow_paths
 
         check_followers(self.follow)
@@ -126,6 +127,8 @@ class ResumeCommand:
     """Another number of arms learned at the same time."""
     ranks: int | None = None
     """Another number of processes that learn each arm together."""
+    changed: bool = False
+    """Go on although the study, data or weights have changed since the run began; the report says so."""
     data: Path | None = None
     """Where the images are now, if they have moved."""
     weights: Path | None = None
@@ -141,7 +144,8 @@ class ResumeCommand:
         from negreplay.bridges.followers import check_followers
         from negreplay.display import learn_and_report
         from negreplay.launch import started_outside
-        from negreplay.run import follow, reopen, resume
+        from negreplay.learn import follow
+        from negreplay.run import reopen, resume
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
@@ -151,7 +155,7 @@ class ResumeCommand:
             return
         check_followers(self.follow)
         ranks = self.ranks or (outside.count if outside else None)
-        run = resume(self.folder, self.jobs, self.data, self.weights, self.store, self.on, ranks)
+        run = resume(self.folder, self.jobs, self.data, self.weights, self.store, self.on, ranks, self.changed)
         learn_and_report(run, STUDIES, console, self.follow)
 
 
@@ -206,9 +210,10 @@ class ReportCommand:
 
     def __call__(self, console: Console) -> None:
         from negreplay.display import conclude
+        from negreplay.learn import is_learning, report
         from negreplay.results.paper import exhibits
         from negreplay.results.report import to_json
-        from negreplay.run import is_learning, reopen, report
+        from negreplay.run import reopen
 
         known = {exhibit.name: exhibit for exhibit in exhibits()}
         if self.what in known:

@@ -177,7 +177,9 @@ class ClassMeans(nn.Module):
 
     def _count(self, x: Float[Tensor, "n size"], weights: Int[Tensor, " n"], labels: Int[Tensor, " n"]) -> Deviations:
         """Counts patterns in, each as often as its weight says."""
-        present, place = labels.unique(return_inverse=True)  # a minibatch costs the same, however many classes there are
+        present, place = labels.unique(
+            return_inverse=True
+        )  # a minibatch costs the same, however many classes there are
         counts = self.counts.new_zeros(len(present)).index_add_(0, place, weights)
         means = x.new_zeros(len(present), x.shape[1]).index_add_(0, place, x * weights.unsqueeze(1))
         means = means / counts.clamp(min=1).unsqueeze(1)
