@@ -20,8 +20,8 @@ import torch
 from negreplay.cell import learn_cell
 from negreplay.devices import Device
 from negreplay.errors import UserError
-from negreplay.prepare import Cell, Event, encode_cells
-from negreplay.ranks import Ranks, joined, lost, present
+from negreplay.prepare import Cell, Event
+from negreplay.ranks import Ranks, joined, lost
 
 NOTICED_SECONDS = 15.0
 """In this time a rank notices that another one has ended, if it computes."""
@@ -55,10 +55,6 @@ def learn_together(cells: Sequence[Cell], folder: Path, count: int, threads: int
     """
     torch.set_num_threads(threads)
     with together(folder, count, cells[0].places.device):
-        for event in encode_cells(cells):
-            present().total(1)
-            yield event
-        present().total(0)
         for cell in cells:
             yield from learn_cell(cell)
 
@@ -66,8 +62,6 @@ def learn_together(cells: Sequence[Cell], folder: Path, count: int, threads: int
 def learn_along(cells: Sequence[Cell], threads: int) -> None:
     """Learns the cells with the leading rank, which alone acts on Ctrl-C and SIGTERM."""
     torch.set_num_threads(threads)
-    while present().total(0):
-        pass  # the leading rank encodes
     for cell in cells:
         for _ in learn_cell(cell):
             pass
