@@ -27,10 +27,10 @@ from negatives_map import DIALS, finals
 from safetensors import safe_open
 from torch import Tensor
 
-from negreplay.checkpoint import read_position
 from negreplay.files import write_whole
 from negreplay.learners.learner import Learner
 from negreplay.patterns import Memory, Patterns, nothing
+from negreplay.positions import read_position
 from negreplay.prepare import Cell, build_cell, over_latents
 from negreplay.recipe import Recipe, Source
 from negreplay.results.curves import GRID, INK, SOURCES, SPARE

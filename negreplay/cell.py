@@ -10,12 +10,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from negreplay.checkpoint import Checkpoints, Position, table_of
+from negreplay.checkpoint import Checkpoints
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.interrupts import Postponed
 from negreplay.journal import Journal
 from negreplay.learners.learner import Learner
 from negreplay.optimize import Step
+from negreplay.positions import Position, table_of
 from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.ranks import present
 from negreplay.recipe import Front

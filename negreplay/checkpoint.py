@@ -9,14 +9,10 @@ Beside them is the table of the rows so far, to which a line is added before a c
 leaves below the rows that are counted does not count. So saving costs the same after any number of experiences.
 """
 
-import json
-import math
 import sys
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -25,54 +21,12 @@ from torch import Tensor, nn
 from negreplay.errors import UserError
 from negreplay.files import write_beside
 from negreplay.journal import Journal, Mark
+from negreplay.positions import DamagedError, Found, Position, before, found_at, inside, reason_of, text_of, unreadable
 from negreplay.ranks import present
-from negreplay.results.metrics import Row
-from negreplay.results.table import read_rows
 from negreplay.results.text import one_line
-from negreplay.sealed import NOT_AS_WRITTEN, Header, read_header, read_sealed, seal
+from negreplay.sealed import NOT_AS_WRITTEN, read_header, read_sealed, seal
 
 RANDOM_STATE = "random_state"
-FORMAT = 2
-"""The version of the layout of a checkpoint's text."""
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far an arm with a seed has come: experiences learned, of how many, and how many rows were written.
-
-    `seconds` are those spent since the last row, by part of the work, and `taken` the steps inside the next experience.
-    """
-
-    learned: int = 0
-    experiences: int = 0
-    rows: int = 0
-    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
-    taken: int = 0
-
-
-class _Found(NamedTuple):
-    """A checkpoint whose header can be read; `stages` are the numbers of its marks, if it is inside an experience."""
-
-    path: Path
-    position: Position
-    digest: str
-    base: str | None
-    stages: list[dict[str, Any]]
-
-
-def before(path: Path) -> Path:
-    """Where the checkpoint before the one in this file is."""
-    return path.with_name(f"{path.stem}.before{path.suffix}")
-
-
-def inside(path: Path) -> Path:
-    """Where the checkpoint inside the next experience is."""
-    return path.with_name(f"{path.stem}.inside{path.suffix}")
-
-
-def table_of(checkpoint: Path) -> Path:
-    """The file of the rows that belong to a checkpoint."""
-    return checkpoint.with_suffix(".csv")
 
 
 class Checkpoints:
@@ -121,13 +75,13 @@ class Checkpoints:
             self._write(journal.start | {RANDOM_STATE: journal.random}, start)
         marks = journal.record()
         tensors = {f"{i}.{name}": of for i, mark in enumerate(marks) for name, of in mark.tensors.items()}
-        text = _text(position, base=self._base, stages=[mark.numbers for mark in marks])
+        text = text_of(position, base=self._base, stages=[mark.numbers for mark in marks])
         path = inside(self.path)
         write_beside(path, before(path), seal(text, tensors))
         self._last = time.monotonic()
 
     def _write(self, tensors: dict[str, Tensor], position: Position) -> None:
-        write_beside(self.path, before(self.path), seal(_text(position), tensors))
+        write_beside(self.path, before(self.path), seal(text_of(position), tensors))
         self._last, self._base, self._at = time.monotonic(), read_header(self.path).digest, position
 
     def load(self) -> tuple[Position, list[Mark]]:
@@ -140,7 +94,7 @@ class Checkpoints:
             UserError: all checkpoints are damaged, or their state is not the state of this learner.
         """
         damaged: dict[Path, str] = {}
-        found = _found(self.path, damaged)
+        found = found_at(self.path, damaged)
         for one in found:
             base = next((other for other in found if other.digest == one.base and not other.base), None)
             try:
@@ -152,7 +106,7 @@ class Checkpoints:
                 else:
                     marks = []
                     self._load(one.path)
-            except _DamagedError as error:
+            except DamagedError as error:
                 damaged[error.path] = error.reason
                 continue
             self._base = base.digest if base else one.digest
@@ -160,7 +114,7 @@ class Checkpoints:
                 _set_aside(path, reason, one.position)
             return one.position, marks
         if damaged:
-            raise _unreadable(*next(iter(damaged.items())))
+            raise unreadable(*next(iter(damaged.items())))
         return Position(), []
 
     def _load(self, path: Path) -> None:
@@ -170,7 +124,7 @@ class Checkpoints:
             random = state.pop(RANDOM_STATE)
             torch.Generator().set_state(random)
         except (KeyError, TypeError, RuntimeError) as error:
-            raise _DamagedError(path, _reason(error)) from error
+            raise DamagedError(path, reason_of(error)) from error
         if different := state.keys() ^ (own.keys() - set(constant)):
             raise _of_another_learner(path, f"{min(different)} is in only one of them")
         try:
@@ -181,97 +135,17 @@ class Checkpoints:
         self.rng.set_state(random)
 
 
-def read_position(path: Path) -> Position:
-    """How far the arm behind these checkpoints has come; nothing learned where there is none.
-
-    Raises:
-        UserError: all checkpoints are damaged, or an earlier version has written them.
-    """
-    damaged: dict[Path, str] = {}
-    found = _found(path, damaged)
-    digests = {one.digest for one in found}
-    for one in found:
-        if not one.base or one.base in digests:
-            return one.position
-    if damaged:
-        raise _unreadable(*next(iter(damaged.items())))
-    return Position()
-
-
-def read_rows_of(checkpoint: Path) -> list[Row]:
-    """The rows that a checkpoint counts.
-
-    Raises:
-        UserError: the checkpoint or its table is damaged, or the table is missing.
-    """
-    count, table = read_position(checkpoint).rows, table_of(checkpoint)
-    if count and not table.exists():
-        raise UserError(
-            f"{table} is missing, which holds the results of the checkpoint {checkpoint}: "
-            "put it back, or run the study in another folder."
-        )
-    return read_rows(table, count) if count else []
-
-
-class _DamagedError(Exception):
-    """A checkpoint cannot be used."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(reason)
-        self.path, self.reason = path, reason
-
-
-def _text(position: Position, **more: Any) -> str:
-    return json.dumps({"format": FORMAT, "position": asdict(position)} | more)
-
-
-def _found(path: Path, damaged: dict[Path, str]) -> list[_Found]:
-    """The checkpoints whose headers can be read, the newest first; the others are added to `damaged`."""
-    paths = (inside(path), before(inside(path)), path, before(path))
-    found = []
-    for one in paths:
-        if one.exists():
-            try:
-                found.append(_header(one))
-            except _DamagedError as error:
-                if one.exists():  # else the process that learns the run has removed it at this moment
-                    damaged[one] = error.reason
-    return sorted(found, key=lambda one: (one.position.learned, one.position.taken), reverse=True)
-
-
-def _header(path: Path) -> _Found:
-    try:
-        header: Header = read_header(path)
-        if header.text is None:
-            raise UserError(
-                f"the checkpoint {path} is of an earlier version, or no checkpoint: finish the run with that version, "
-                "or run the study anew in another folder."
-            )
-        described = json.loads(header.text)
-        if described["format"] > FORMAT:
-            raise UserError(f"the checkpoint {path} is of a newer version: finish the run with that version.")
-        position = Position(**described["position"])
-        numbers = position.rows, position.learned, position.experiences, position.taken
-        if not 0 <= position.rows <= position.learned <= position.experiences or position.taken < 0:
-            raise ValueError(f"rows, experiences learned, of how many, and steps are {numbers}")
-        if not all(0 <= value < math.inf for value in position.seconds.values()):
-            raise ValueError(f"seconds are {position.seconds}")
-        return _Found(path, position, header.digest, described.get("base"), described.get("stages", []))
-    except (SafetensorError, OSError, RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _DamagedError(path, _reason(error)) from error
-
-
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         _, tensors, intact = read_sealed(path)
     except (SafetensorError, OSError, RuntimeError) as error:  # torch cannot open it
-        raise _DamagedError(path, _reason(error)) from error
+        raise DamagedError(path, reason_of(error)) from error
     if not intact:
-        raise _DamagedError(path, NOT_AS_WRITTEN)
+        raise DamagedError(path, NOT_AS_WRITTEN)
     return tensors
 
 
-def _marks(one: _Found) -> list[Mark]:
+def _marks(one: Found) -> list[Mark]:
     marks = [Mark({}, numbers) for numbers in one.stages]
     for name, tensor in _tensors(one.path).items():
         stage, _, rest = name.partition(".")
@@ -289,14 +163,6 @@ def _set_aside(path: Path, reason: str, position: Position) -> None:
         ),
         file=sys.stderr,
     )
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _unreadable(path: Path, reason: str) -> UserError:
-    return UserError(f"the checkpoint {path} cannot be read ({reason}): move it away to start this arm anew.")
 
 
 def _of_another_learner(path: Path, difference: str) -> UserError:

@@ -9,8 +9,8 @@ from tiny import MACHINE
 from torch import Tensor
 
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_rows_of
 from negreplay.devices import Device
+from negreplay.positions import read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import Study
 

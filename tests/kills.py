@@ -21,16 +21,17 @@ from systems import SYSTEMS
 from tiny import command, environment, numbers, photographs, unfinished
 
 from negreplay.builders.study_files import dump_study
-from negreplay.checkpoint import Position, read_position
 from negreplay.devices import Device, machine
 from negreplay.errors import UserError
 from negreplay.files import alone
 from negreplay.journal import same
 from negreplay.learn import learn
+from negreplay.positions import Position, read_position
 from negreplay.prepare import Places
 from negreplay.recipe import Augment, ImageRecipe, Study
 from negreplay.results.table import read_rows
-from negreplay.run import LOCK, checkpoint_of, reopen, resume, rows_of, start
+from negreplay.run import LOCK, checkpoint_of, reopen, rows_of
+from negreplay.starting import resume, start
 
 STREAM = replace(photographs("no-replay").recipes[0].arriving, images=ImageRecipe(8, augment=Augment.FLIP))
 NAMES = {re.sub(r"[\W_]+", "-", name.replace("+", " plus")).strip("-"): of for name, of in SYSTEMS.items()}

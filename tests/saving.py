@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from negreplay.checkpoint import Checkpoints, Position
+from negreplay.checkpoint import Checkpoints
+from negreplay.positions import Position
 from negreplay.results.metrics import Row
 
 

@@ -15,15 +15,16 @@ from tiny import digits
 
 from negreplay import cell as cell_module
 from negreplay.cell import Clock, learn_cell
-from negreplay.checkpoint import Checkpoints, Position, read_position, read_rows_of, table_of
+from negreplay.checkpoint import Checkpoints
 from negreplay.learn import learn
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.optimize import Step
+from negreplay.positions import Position, read_position, read_rows_of, table_of
 from negreplay.prepare import Cell, Event, Places
 from negreplay.recipe import Scenario
 from negreplay.replay.original import Original
 from negreplay.results.table import read_rows
-from negreplay.run import start
+from negreplay.starting import start
 from negreplay.streams.stream import Experience
 
 PARTS = ("classifier", "generator", "evaluation")

@@ -12,8 +12,8 @@ from tiny import MACHINE, photographs, tree
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data, build_stream
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_position, read_rows_of
 from negreplay.data.data import example_of
+from negreplay.positions import read_position, read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import Augment, ClassifierRecipe, Front, ImageRecipe, Recipe
 

@@ -10,15 +10,9 @@ from safetensors.torch import load_file
 from saving import POSITION, learner, load_checkpoint, row, save_checkpoint, saved_in, seeded
 from torch import nn
 
-from negreplay.checkpoint import (
-    RANDOM_STATE,
-    Position,
-    before,
-    read_position,
-    read_rows_of,
-    table_of,
-)
+from negreplay.checkpoint import RANDOM_STATE
 from negreplay.errors import UserError
+from negreplay.positions import Position, before, read_position, read_rows_of, table_of
 from negreplay.results.table import GrowingTable
 from negreplay.sealed import seal
 
@@ -194,5 +188,5 @@ def test_a_checkpoint_that_vanishes_while_it_is_looked_at_is_not_damaged(
         file.unlink()
         raise RuntimeError("unable to open file")
 
-    monkeypatch.setattr("negreplay.checkpoint.read_header", removed)
+    monkeypatch.setattr("negreplay.positions.read_header", removed)
     assert read_position(path) == Position()

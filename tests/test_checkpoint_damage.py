@@ -8,16 +8,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 from saving import POSITION, learner, load_checkpoint, save_checkpoint, saved_in, seeded
 
-from negreplay.checkpoint import (
-    Checkpoints,
-    Position,
-    before,
-    inside,
-    read_position,
-    read_rows_of,
-)
+from negreplay.checkpoint import Checkpoints
 from negreplay.errors import UserError
 from negreplay.journal import Journal
+from negreplay.positions import Position, before, inside, read_position, read_rows_of
 from negreplay.sealed import seal
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from negreplay import evaluation
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_rows_of
 from negreplay.data.data import Tensors
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.learners.learner import Learner
 from negreplay.optimize import Step
+from negreplay.positions import read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.streams.scenarios import new_domains
 from negreplay.streams.stream import Experience, Stream

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_rows_of
+from negreplay.positions import read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.studies import study
 

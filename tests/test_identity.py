@@ -17,7 +17,7 @@ from negreplay.identity import identify
 from negreplay.learn import learn, report
 from negreplay.prepare import Places
 from negreplay.recipe import ImageRecipe, StreamRecipe
-from negreplay.run import resume, start
+from negreplay.starting import resume, start
 
 
 def begun(tmp_path: Path) -> Path:

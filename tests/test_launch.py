@@ -19,7 +19,8 @@ from negreplay.learn import learn
 from negreplay.prepare import Places
 from negreplay.ranks import Ranks
 from negreplay.recipe import PhaseRecipe
-from negreplay.run import reopen, start
+from negreplay.run import reopen
+from negreplay.starting import start
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="processes are looked for as Linux lists them")
 

@@ -19,13 +19,14 @@ from typing import cast
 import pytest
 from tiny import Negreplay, command, digits, environment, file_of, numbers, unfinished
 
-from negreplay.checkpoint import Position, read_position
 from negreplay.engines import local
 from negreplay.errors import UserError
 from negreplay.learn import learn, report
+from negreplay.positions import Position, read_position
 from negreplay.prepare import Places
 from negreplay.results.table import read_rows
-from negreplay.run import progress_of, reopen, start
+from negreplay.run import progress_of, reopen
+from negreplay.starting import start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="these signals are POSIX's")
 

@@ -88,8 +88,8 @@ class RunCommand:
         from negreplay.launch import started_outside
         from negreplay.learn import follow
         from negreplay.prepare import Places
-        from negreplay.run import start
         from negreplay.slow_paths import avoid_slow_paths
+        from negreplay.starting import start
 
         check_followers(self.follow)
         avoid_slow_paths()
@@ -145,8 +145,9 @@ class ResumeCommand:
         from negreplay.display import learn_and_report
         from negreplay.launch import started_outside
         from negreplay.learn import follow
-        from negreplay.run import reopen, resume
+        from negreplay.run import reopen
         from negreplay.slow_paths import avoid_slow_paths
+        from negreplay.starting import resume
 
         avoid_slow_paths()
         outside = started_outside()

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from negreplay.checkpoint import Position, read_rows_of
 from negreplay.engines.tasks import End, Engine, Job, Task
 from negreplay.files import write_whole
+from negreplay.positions import Position, read_rows_of
 from negreplay.prepare import Event
 from negreplay.results.text import one_line
 

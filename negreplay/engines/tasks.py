@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import Position, read_position
 from negreplay.devices import check_device
 from negreplay.errors import UserError
+from negreplay.positions import Position, read_position
 from negreplay.prepare import Cell, Event, encode_cells
 
 

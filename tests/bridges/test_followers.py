@@ -20,7 +20,7 @@ from negreplay.optimize import Step
 from negreplay.prepare import Event, Places
 from negreplay.results.metrics import Row
 from negreplay.results.table import read_rows
-from negreplay.run import start
+from negreplay.starting import start
 
 STUDY = digits("no-replay", "nr-gd")
 ROW = Row("nr-gd", 0, 0, 3, 2, 20, 0.25, 0.5, {"cat": 0.5, "a|b\n": None, "dog": 0.75}, 2.0, 1.0, 0.5, 100, 1000)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tiny import command, digits, environment, file_of, numbers, spawned
 
-from negreplay.checkpoint import read_position
+from negreplay.positions import read_position
 
 pytestmark = [
     pytest.mark.long,

@@ -26,7 +26,7 @@ from saving import learner, row, saved_in, seeded
 
 from negreplay.builders.changes import read_any_study
 from negreplay.builders.study_files import dump_study
-from negreplay.checkpoint import Checkpoints, read_rows_of, table_of
+from negreplay.checkpoint import Checkpoints
 from negreplay.data.cifar import load_cifar
 from negreplay.data.containers import Folder
 from negreplay.data.core50_lists import read_lists
@@ -41,6 +41,7 @@ from negreplay.nets.weights import read_weights
 from negreplay.photographs.files import read_model
 from negreplay.photographs.model import Model
 from negreplay.photographs.networks import Network
+from negreplay.positions import read_rows_of, table_of
 from negreplay.recipe import ImageRecipe, NearestMeanRecipe
 from negreplay.results.table import header, line, read_rows, write_rows
 from negreplay.sealed import seal

@@ -14,7 +14,6 @@ from torch import nn
 from negreplay.builders.learners import build_learner
 from negreplay.builders.nets import build_backbone
 from negreplay.cell import learn_cell
-from negreplay.checkpoint import read_rows_of
 from negreplay.data.data import example_of
 from negreplay.data.folders import load_images
 from negreplay.errors import UserError
@@ -22,6 +21,7 @@ from negreplay.nets import library
 from negreplay.nets.classifier import cut, fingerprint
 from negreplay.nets.library import library_net, pretrained_net
 from negreplay.nets.renorm import BatchRenorm2d, renormalise
+from negreplay.positions import read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import (
     ClassifierRecipe,

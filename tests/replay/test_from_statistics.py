@@ -6,11 +6,12 @@ import pytest
 import torch
 from sources import CLASSES, LATENT, absorb, experiences, seeded
 
-from negreplay.checkpoint import Checkpoints, Position
+from negreplay.checkpoint import Checkpoints
 from negreplay.data.data import Tensors
 from negreplay.errors import UserError
 from negreplay.nets.classifier import Classifier
 from negreplay.patterns import drawn
+from negreplay.positions import Position
 from negreplay.recipe import Covariance, ReplayRecipe, Source
 from negreplay.replay.statistics import Drawn, Statistics
 from negreplay.streams.stream import Stream

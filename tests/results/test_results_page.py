@@ -11,7 +11,7 @@ from tiny import Negreplay, digits
 from negreplay.prepare import Places
 from negreplay.results.metrics import Row
 from negreplay.results.table import KINDS
-from negreplay.run import start
+from negreplay.starting import start
 
 PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
 PANDAS, FOLLOWING = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
