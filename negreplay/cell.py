@@ -3,6 +3,7 @@
 `learn_cell` is a generator of `Event`s, so that whoever runs it decides what to show.
 """
 
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
@@ -11,25 +12,41 @@ from functools import partial
 from pathlib import Path
 
 from negreplay.checkpoint import Checkpoints
+from negreplay.errors import DivergedError
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.interrupts import Postponed
 from negreplay.journal import Journal
 from negreplay.learners.learner import Learner
 from negreplay.optimize import Step
-from negreplay.positions import Position, table_of
+from negreplay.positions import Position, Setback, table_of, told
 from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.ranks import present
 from negreplay.recipe import Front
 from negreplay.results.metrics import Row
 from negreplay.results.table import GrowingTable, read_rows
+from negreplay.results.text import one_line
 from negreplay.streams.stream import Experience
+
+HALVINGS = 5
+"""How often the learning rates of an experience are halved before a loss that is not finite ends the arm."""
 
 
 def learn_cell(cell: Cell) -> Generator[Event, None, None]:
     """Learns what is left of the stream, and saves from time to time, inside experiences too.
 
     It also saves when it is closed, and when Ctrl-C or SIGTERM ask for the end, which wait until a step is finished.
+    A cell that goes back learns an experience in which a loss was not finite once more from its start, at half of its
+    learning rates. It does not go back to a checkpoint inside, for where that is depends on the speed of the machine.
+
+    Raises:
+        DivergedError: a loss was not finite, and the cell does not go back, or has done so `HALVINGS` times.
     """
+    while (yield from _learn_on(cell)):
+        pass
+
+
+def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
+    """Learns to the end, or until the cell goes back to the start of an experience, and returns whether it has."""
     recipe = cell.recipe
     stream, learner, rng = build_cell(cell)
     constant = _constant(learner)
@@ -37,15 +54,20 @@ def learn_cell(cell: Cell) -> Generator[Event, None, None]:
     with present().in_turn():  # the leading rank sets damaged ones aside
         position, marks = checkpoints.load()
     if position.learned == len(stream):
-        return
+        return False
     stream = yield from over_latents(cell, stream, learner)
     table = _table(cell, position) if present().leads else None
     start, clock, stop = replace(position, experiences=len(stream)), Clock(position.seconds), Postponed()
     _forget_peak()
     for index in range(position.learned, len(stream)):
         event = partial(Event, recipe.name, cell.seed, index, len(stream))
-        journal = Journal(learner, rng, constant, marks)
-        here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
+        journal = Journal(learner, rng, constant, marks, start.slowed)
+        try:
+            here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
+        except DivergedError as error:
+            clock.add("classifier")
+            checkpoints.go_back(journal, _set_back(cell, replace(start, seconds=dict(clock.seconds)), error))
+            return True
         accuracies, row, marks = None, None, []
         try:
             stop.act()
@@ -62,7 +84,7 @@ def learn_cell(cell: Cell) -> Generator[Event, None, None]:
                 if table is not None:
                     table.add(row)
                 rows += 1
-            start = Position(index + 1, len(stream), rows, dict(clock.seconds))
+            start = replace(start, learned=index + 1, rows=rows, seconds=dict(clock.seconds), taken=0)
             checkpoints.end(start, now=stop.asked)
         stop.act()
         try:
@@ -70,6 +92,20 @@ def learn_cell(cell: Cell) -> Generator[Event, None, None]:
         except GeneratorExit:
             checkpoints.end(start, now=True)
             raise
+    return False
+
+
+def _set_back(cell: Cell, start: Position, error: DivergedError) -> Position:
+    """The start of an experience with one more setback, of which the user is told."""
+    if not cell.goes_back:
+        raise DivergedError(error.reason, "lower its learning rate, or resume with --on-nan back.") from error
+    if start.halvings == HALVINGS:
+        reason = f"{error.reason}, after the arm had gone back {HALVINGS} times"
+        raise DivergedError(reason) from error
+    setback = Setback(start.learned, error.reason)
+    if present().leads:
+        print(one_line(f"negreplay: {told(cell.recipe.name, cell.seed, setback)}"), file=sys.stderr)
+    return replace(start, taken=0, setbacks=(*start.setbacks, setback))
 
 
 def _table(cell: Cell, position: Position) -> GrowingTable:

@@ -80,6 +80,11 @@ class Checkpoints:
         write_beside(path, before(path), seal(text, tensors))
         self._last = time.monotonic()
 
+    def go_back(self, journal: Journal, position: Position) -> None:
+        """Writes the start of an experience once more, which is to be learned in another way from now on."""
+        if present().leads:
+            self._write(journal.start | {RANDOM_STATE: journal.random}, position)
+
     def _write(self, tensors: dict[str, Tensor], position: Position) -> None:
         write_beside(self.path, before(self.path), seal(text_of(position), tensors))
         self._last, self._base, self._at = time.monotonic(), read_header(self.path).digest, position

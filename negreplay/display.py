@@ -28,7 +28,7 @@ from negreplay.recipe import Study
 from negreplay.results.metrics import Row, summarise
 from negreplay.results.table import terminal_table
 from negreplay.results.text import printable
-from negreplay.run import Run, progress_of, rows_of
+from negreplay.run import Run, progress_of, rows_of, setbacks_of
 
 SILENCE = 30.0
 """Seconds without a line after which a pipe gets one, although nothing is finished."""
@@ -100,6 +100,8 @@ def shown_to(follower: Callable[[Event], None], events: Iterable[Event]) -> Iter
 def conclude(run: Run, rows: Sequence[Row], console: Console) -> None:
     """Prints the table of what a run has reached, and where its report is."""
     console.print(terminal_table(summarise(rows, run.study), run.study))
+    for sentence in setbacks_of(run):
+        Lines(console, time.monotonic).line(sentence)
     Lines(console, time.monotonic).line(f"report: {run.folder / 'report.html'}")
 
 

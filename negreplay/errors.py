@@ -23,6 +23,14 @@ class NotThereError(UserError):
     """What a study names is not in the place where it was looked for."""
 
 
+class DivergedError(UserError):
+    """A loss or a weight is not finite any more; `reason` is the sentence without its remedy."""
+
+    def __init__(self, reason: str, remedy: str = "lower its learning rate.") -> None:
+        super().__init__(f"{reason}: {remedy}")
+        self.reason = reason
+
+
 class FailedError(UserError):
     """Some arms of a run have failed; the others were learned to the end."""
 

@@ -44,12 +44,18 @@ class Journal:
         rng: the generator of all its draws.
         constant: names of state that does not change.
         marks: of an earlier attempt at the same experience, the stages in their order.
+        slowed: by which all learning rates are multiplied.
     """
 
     def __init__(
-        self, learner: nn.Module, rng: torch.Generator, constant: Collection[str] = (), marks: Sequence[Mark] = ()
+        self,
+        learner: nn.Module,
+        rng: torch.Generator,
+        constant: Collection[str] = (),
+        marks: Sequence[Mark] = (),
+        slowed: float = 1.0,
     ) -> None:
-        self.learner, self.rng, self.marks = learner, rng, list(marks)
+        self.learner, self.rng, self.marks, self.slowed = learner, rng, list(marks), slowed
         self.start = {name: clone(of) for name, of in learner.state_dict().items() if name not in constant}
         self.random = rng.get_state()
         self.stages: list[Stage] = []
@@ -126,6 +132,11 @@ class Stage:
                 self.end_mark = mark
             else:
                 self._earlier = mark
+
+    @property
+    def slowed(self) -> float:
+        """By which its learning rates are multiplied."""
+        return 1.0 if self.journal is None else self.journal.slowed
 
     @property
     def ended(self) -> bool:

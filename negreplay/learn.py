@@ -17,7 +17,7 @@ from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 from negreplay.results.report import write_report
 from negreplay.results.table import GrowingTable, write_rows
-from negreplay.run import LOCK, Run, busy, places_here, reopen, rows_of
+from negreplay.run import LOCK, Run, busy, places_here, reopen, rows_of, setbacks_of
 
 RESULTS = "results.csv"
 
@@ -100,5 +100,5 @@ def report(run: Run, shipped: Sequence[Study]) -> list[Row]:
         else:
             rows = rows_of(run.folder, run.study)
             write_rows(run.folder / RESULTS, rows)
-    write_report(run.folder, run.study, rows, run.machine, run.command, shipped, run.images)
+    write_report(run.folder, run.study, rows, run.machine, run.command, shipped, run.images, setbacks_of(run))
     return rows

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 from negreplay.devices import Device
-from negreplay.errors import UserError
+from negreplay.errors import DivergedError
 from negreplay.journal import Place, Stage
 from negreplay.patterns import DRAWS, Batch, Sweep
 from negreplay.ranks import present
@@ -85,7 +85,7 @@ def descend(
         rng: draws all that is random.
 
     Raises:
-        UserError: the loss is not finite any more.
+        DivergedError: the loss or a parameter is not finite any more.
     """
     stage = Stage(p for parameters, _ in descent.groups for p in parameters)
     if not stage.ended:
@@ -101,7 +101,8 @@ def _descend(
     device: Device,
     rng: torch.Generator,
 ) -> Iterator[Step]:
-    optimizer, total = make_optimizer(descent.optimizer, *descent.groups), descent.total
+    groups = ((parameters, rate * stage.slowed) for parameters, rate in descent.groups)
+    optimizer, total = make_optimizer(descent.optimizer, *groups), descent.total
     schedule = None
     if descent.cosine:
         schedule = CosineAnnealingLR(optimizer, total)
@@ -122,11 +123,7 @@ def _descend(
                     value = loss(device.place(batch))
                 number, value = _mean_over_ranks(value, batch)
                 if not math.isfinite(number):
-                    rates = " and ".join(f"{group['lr']:g}" for group in optimizer.param_groups)
-                    raise UserError(
-                        f"the {descent.part}'s loss became {number} at step {done} of {total}, which was taken at the "
-                        f"learning rate {rates}: lower its learning rate."
-                    )
+                    raise _diverged(f"the {descent.part}'s loss became {number} at step {done} of {total}", optimizer)
                 optimizer.zero_grad(set_to_none=True)
                 value.backward()
                 average_gradients(p for group in optimizer.param_groups for p in group["params"])
@@ -137,6 +134,13 @@ def _descend(
                 yield Step(descent.part, done, total, number)
             sweep = None
         optimizer.zero_grad(set_to_none=True)
+        if not all(bool(p.isfinite().all()) for group in optimizer.param_groups for p in group["params"]):
+            raise _diverged(f"the {descent.part}'s weights are not finite after step {done} of {total}", optimizer)
+
+
+def _diverged(what: str, optimizer: torch.optim.Optimizer) -> DivergedError:
+    rates = " and ".join(f"{group['lr']:g}" for group in optimizer.param_groups)
+    return DivergedError(f"{what}, which was taken at the learning rate {rates}")
 
 
 def _mean_over_ranks(value: Tensor, batch: Batch) -> tuple[float, Tensor]:

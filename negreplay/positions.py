@@ -18,8 +18,18 @@ from negreplay.results.metrics import Row
 from negreplay.results.table import read_rows
 from negreplay.sealed import Header, read_header
 
-FORMAT = 2
-"""The version of the layout of a checkpoint's text."""
+FORMAT = 3
+"""The version of the layout of a checkpoint's text; the one before had no setbacks."""
+SMALLER = 0.5
+"""By which the learning rates of an experience are multiplied with each of its setbacks."""
+
+
+@dataclass(frozen=True)
+class Setback:
+    """Why an arm went back to the start of an experience (from 0), which it then learned at smaller rates."""
+
+    experience: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class Position:
     """How far an arm with a seed has come: experiences learned, of how many, and how many rows were written.
 
     `seconds` are those spent since the last row, by part of the work, and `taken` the steps inside the next experience.
+    `setbacks` are those of all experiences so far.
     """
 
     learned: int = 0
@@ -34,6 +45,22 @@ class Position:
     rows: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
     taken: int = 0
+    setbacks: tuple[Setback, ...] = ()
+
+    @property
+    def reached(self) -> tuple[int, int, int]:
+        """Grows as the arm goes on."""
+        return self.learned, len(self.setbacks), self.taken
+
+    @property
+    def halvings(self) -> int:
+        """How often the rates of the next experience were made smaller."""
+        return sum(setback.experience == self.learned for setback in self.setbacks)
+
+    @property
+    def slowed(self) -> float:
+        """By which the learning rates of the next experience are multiplied."""
+        return SMALLER**self.halvings
 
 
 class Found(NamedTuple):
@@ -54,6 +81,14 @@ def before(path: Path) -> Path:
 def inside(path: Path) -> Path:
     """Where the checkpoint inside the next experience is."""
     return path.with_name(f"{path.stem}.inside{path.suffix}")
+
+
+def told(arm: str, seed: int, setback: Setback) -> str:
+    """What a user is told of a setback."""
+    return (
+        f"{arm} with seed {seed} went back to the start of experience {setback.experience + 1} and halved its learning "
+        f"rates: {setback.reason}."
+    )
 
 
 def table_of(checkpoint: Path) -> Path:
@@ -117,7 +152,7 @@ def found_at(path: Path, damaged: dict[Path, str]) -> list[Found]:
             except DamagedError as error:
                 if one.exists():  # else the process that learns the run has removed it at this moment
                     damaged[one] = error.reason
-    return sorted(found, key=lambda one: (one.position.learned, one.position.taken), reverse=True)
+    return sorted(found, key=lambda one: one.position.reached, reverse=True)
 
 
 def _header(path: Path) -> Found:
@@ -131,7 +166,9 @@ def _header(path: Path) -> Found:
         described = json.loads(header.text)
         if described["format"] > FORMAT:
             raise UserError(f"the checkpoint {path} is of a newer version: finish the run with that version.")
-        position = Position(**described["position"])
+        fields = described["position"]
+        setbacks = tuple(Setback(int(each["experience"]), str(each["reason"])) for each in fields.get("setbacks", ()))
+        position = Position(**fields | {"setbacks": setbacks})
         numbers = position.rows, position.learned, position.experiences, position.taken
         if not 0 <= position.rows <= position.learned <= position.experiences or position.taken < 0:
             raise ValueError(f"rows, experiences learned, of how many, and steps are {numbers}")

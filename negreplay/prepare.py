@@ -37,13 +37,17 @@ class Places:
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm with one seed, and the file that keeps its state, which is written anew every so many seconds."""
+    """One arm with one seed, and the file that keeps its state, which is written anew every so many seconds.
+
+    If it `goes_back`, a loss that is not finite does not end it (see `negreplay.cell`).
+    """
 
     recipe: Recipe
     seed: int
     checkpoint: Path
     places: Places
     every: float = 60.0
+    goes_back: bool = False
 
 
 @dataclass(frozen=True)

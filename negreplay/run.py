@@ -17,11 +17,13 @@ from negreplay.devices import Device
 from negreplay.engines.choice import LOCAL, place
 from negreplay.errors import UserError
 from negreplay.files import write_whole
-from negreplay.positions import read_position, read_rows_of
+from negreplay.positions import read_position, read_rows_of, told
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
 
+STOP, BACK = "stop", "back"
+"""What becomes of an arm when a loss is not finite: it ends, or goes back to the start of the experience."""
 LOCK = "run.lock"
 """A file that the process has locked which writes in the folder of a run."""
 
@@ -34,7 +36,7 @@ class Run:
     together. Each process has so many `threads`, for on more threads sums are rounded otherwise. Each arm is saved at
     most `every` so many seconds, inside experiences too. `identity` is what its numbers depend on. `images` says in
     sentences what there is to learn from and to test with, and what is left out. `on` names the machines that learn
-    (see `negreplay.engines.choice`).
+    (see `negreplay.engines.choice`). `on_nan` is `stop` or `back`: what an arm does when a loss is not finite.
     """
 
     folder: Path
@@ -50,19 +52,21 @@ class Run:
     images: tuple[str, ...] = ()
     on: tuple[str, ...] = (LOCAL,)
     ranks: int = 1
+    on_nan: str = STOP
 
     def cells(self) -> list[Cell]:
         """One for each seed and arm, in the order in which they are learned."""
+        goes_back = self.on_nan == BACK
         seeds = [(seed, recipe) for seed in self.study.seeds for recipe in self.study.recipes]
         return [
-            Cell(recipe, seed, checkpoint_of(self.folder, recipe.name, seed), self.places, self.every)
+            Cell(recipe, seed, checkpoint_of(self.folder, recipe.name, seed), self.places, self.every, goes_back)
             for seed, recipe in seeds
         ]
 
 
 def write_run(run: Run) -> None:
     """Writes what a run is, how and where, into its folder."""
-    names = "command", "machine", "jobs", "ranks", "threads", "every", "classes", "images", "identity", "on"
+    names = "command", "machine", "jobs", "ranks", "threads", "every", "classes", "images", "identity", "on", "on_nan"
     settings = {name: getattr(run, name) for name in names} | {"places": asdict(run.places)}
     write_whole(run.folder / "run.json", json.dumps(settings, indent=2, default=str).encode())
     write_whole(run.folder / "study.json", dump_study(run.study))
@@ -106,6 +110,7 @@ def reopen(folder: Path) -> Run:
             images=tuple(settings.get("images", ())),
             on=tuple(settings.get("on", (LOCAL,))),
             ranks=int(settings.get("ranks", 1)),
+            on_nan=settings.get("on_nan", STOP),
         )
     except (FileNotFoundError, KeyError, TypeError, ValueError) as error:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
@@ -132,6 +137,15 @@ def progress_of(run: Run) -> float:
     """How much has been learned, in runs of one arm with one seed."""
     positions = [read_position(cell.checkpoint) for cell in run.cells()]
     return sum((p.learned / p.experiences for p in positions if p.learned), start=0.0)
+
+
+def setbacks_of(run: Run) -> list[str]:
+    """Sentences on the arms that went back to the start of an experience, for a loss was not finite."""
+    return [
+        told(cell.recipe.name, cell.seed, setback)
+        for cell in run.cells()
+        for setback in read_position(cell.checkpoint).setbacks
+    ]
 
 
 def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:

@@ -16,7 +16,7 @@ from negreplay.launch import check_ranks
 from negreplay.prepare import Cell, Places, check_cells
 from negreplay.recipe import Study
 from negreplay.results.text import one_line
-from negreplay.run import LOCK, Run, busy, places_here, progress_of, reopen, write_run
+from negreplay.run import LOCK, STOP, Run, busy, places_here, progress_of, reopen, write_run
 
 
 def start(
@@ -29,6 +29,7 @@ def start(
     every: float = 60.0,
     on: tuple[str, ...] = (LOCAL,),
     ranks: int = 1,
+    on_nan: str = STOP,
 ) -> Run:
     """A new run, in a folder of its own; nothing is written before all that it needs has been found.
 
@@ -60,6 +61,7 @@ def start(
         images=tuple(overview(stream.train, stream.test)),
         on=on,
         ranks=ranks,
+        on_nan=on_nan,
     )
     made = not folder.exists()
     with alone(folder / LOCK, busy(folder)):
@@ -86,6 +88,7 @@ def resume(
     on: tuple[str, ...] = (),
     ranks: int | None = None,
     changed: bool = False,
+    on_nan: str | None = None,
 ) -> Run:
     """The run in a folder, if all that its numbers depend on is as it was when it started.
 
@@ -98,15 +101,16 @@ def resume(
         on: other machines, which learn from now on.
         ranks: another number of processes that learn an arm together.
         changed: whether to go on with what has changed of the study, data or weights, which the report will say.
+        on_nan: what an arm does from now on when a loss is not finite, `stop` or `back`.
 
     Raises:
         UserError: there is none, its files are damaged, or its study, data or weights have changed.
     """
-    run = reopen(folder)
+    kept = reopen(folder)
     moved = {
         name: place.absolute() for name, place in (("data", data), ("weights", weights), ("store", store)) if place
     }
-    run = replace(run, places=replace(run.places, **moved), on=on or run.on)
+    run = replace(kept, places=replace(kept.places, **moved), on=on or kept.on)
     if jobs is not None:
         run = replace(run, jobs=jobs)
     _check_jobs(run.jobs)
@@ -114,13 +118,12 @@ def resume(
         places_here(run.places, run.on).device,
         "resume the run on a machine that has it, or run the study in another folder.",
     )
-    written = run
-    run = _identified(run, changed)
+    run = replace(_identified(run, changed), on_nan=on_nan or run.on_nan)
     if ranks is not None and ranks != run.ranks:
         _warn(f"this run had {run.ranks} ranks, and goes on with {ranks}: its numbers may differ in their last bits.")
         run = replace(run, ranks=ranks, jobs=run.jobs if jobs is not None or ranks == 1 else 1)
     _check_ranks(run.ranks, run.jobs, places_here(run.places, run.on).device, run.on)
-    if moved or run.ranks != written.ranks or run.identity != written.identity:
+    if run != kept:
         with alone(folder / LOCK, busy(folder)):
             write_run(run)  # the next resume needs no option, and other ranks read it
     if run.machine != (here := _machine(run.places, run.on)):

@@ -32,14 +32,16 @@ class Epochs(NamedTuple):
             yield Batch(x, True, torch.empty(0), torch.tensor([0]), torch.tensor([False]))
 
 
-def steps(weight: nn.Parameter, *numbers: float, part: str = "classifier", total: int = 0) -> Iterator[Step]:
-    """Descent on weight * number with a learning rate of 1."""
+def steps(
+    weight: nn.Parameter, *numbers: float, part: str = "classifier", total: int = 0, rate: float = 1.0
+) -> Iterator[Step]:
+    """Descent on weight * number."""
 
     def loss(batch: Batch) -> Tensor:
         return (weight * batch.current).sum()
 
     plain = OptimizerRecipe(momentum=0.0, weight_decay=0.0)
-    descent = Descent(part, (([weight], 1.0),), plain, total or len(numbers))
+    descent = Descent(part, (([weight], rate),), plain, total or len(numbers))
     return descend(descent, loss, Epochs(numbers), Device(), torch.Generator())
 
 
@@ -88,6 +90,15 @@ def test_a_loss_that_is_no_number_names_the_part_and_the_remedy(part, bad, shown
         list(steps(weight, 0.5, bad, 1.0, part=part))
     # 1 - 0.5: the step with the bad loss was not taken.
     assert weight.item() == 0.5
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_noticed():
+    weight = nn.Parameter(torch.tensor(1.0))
+    sentence = (
+        r"^the classifier's weights are not finite after step 1 of 1, which was taken at the learning rate 1e\+30: "
+    )
+    with pytest.raises(UserError, match=sentence):
+        list(steps(weight, 1e30, rate=1e30))
 
 
 class Net(nn.Module):

@@ -73,6 +73,8 @@ class RunCommand:
     """Threads of each arm; numbers depend on it in their last bits, but never on --jobs."""
     save_every: float = 1.0
     """Minutes from one checkpoint to the next, inside an experience too: as much is lost by a kill at most."""
+    on_nan: Literal["stop", "back"] = "stop"
+    """When a loss is not finite: stop, or go back to the start of the experience and halve the learning rates."""
     follow: tuple[str, ...] = ()
     """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
@@ -109,7 +111,7 @@ class RunCommand:
         jobs = self.jobs or (cells if place(self.on).queues else several)
         every = 60 * self.save_every
         try:
-            run = start(folder, study, places, jobs, _command(), self.threads, every, self.on, ranks)
+            run = start(folder, study, places, jobs, _command(), self.threads, every, self.on, ranks, self.on_nan)
         except NotThereError as error:
             raise UserError(
                 f"{str(error).removesuffix('.')}, or say where with --data or --weights (docs/images-and-weights.md)."
@@ -137,6 +139,8 @@ class ResumeCommand:
     """Another folder for encoded latents."""
     on: tuple[str, ...] = ()
     """Other machines that learn from now on: local, ray, ray://HOST:PORT or slurm (docs/many-runs.md)."""
+    on_nan: Literal["stop", "back"] | None = None
+    """From now on, when a loss is not finite: stop, or go back to the start of the experience and halve the rates."""
     follow: tuple[str, ...] = ()
     """Tools that show the run while it learns: tensorboard, wandb, or both (docs/results.md)."""
 
@@ -156,7 +160,9 @@ class ResumeCommand:
             return
         check_followers(self.follow)
         ranks = self.ranks or (outside.count if outside else None)
-        run = resume(self.folder, self.jobs, self.data, self.weights, self.store, self.on, ranks, self.changed)
+        run = resume(
+            self.folder, self.jobs, self.data, self.weights, self.store, self.on, ranks, self.changed, self.on_nan
+        )
         learn_and_report(run, STUDIES, console, self.follow)
 
 
@@ -214,7 +220,7 @@ class ReportCommand:
         from negreplay.learn import is_learning, report
         from negreplay.results.paper import exhibits
         from negreplay.results.report import to_json
-        from negreplay.run import reopen
+        from negreplay.run import reopen, setbacks_of
 
         known = {exhibit.name: exhibit for exhibit in exhibits()}
         if self.what in known:
@@ -225,7 +231,7 @@ class ReportCommand:
         run = reopen(Path(self.what))
         rows = report(run, STUDIES)
         if self.json:
-            print(json.dumps(to_json(run.study, rows), indent=2))
+            print(json.dumps(to_json(run.study, rows) | {"setbacks": setbacks_of(run)}, indent=2))
         else:
             conclude(run, rows, console)
             if is_learning(run.folder):

@@ -75,7 +75,7 @@ class _Attempts:
         self.position, self.vain = Position(), 0
 
     def another(self, position: Position) -> bool:
-        further = (position.learned, position.taken) > (self.position.learned, self.position.taken)
+        further = position.reached > self.position.reached
         self.position, self.vain = position, 1 if further else self.vain + 1
         return self.vain < TRIES
 

@@ -84,6 +84,7 @@ def write_report(
     command: str,
     shipped: Sequence[Study] = (),
     images: Sequence[str] = (),
+    setbacks: Sequence[str] = (),
 ) -> Path:
     """Write `report.html`, `curves-whole.png` and `curves-growing.png`.
 
@@ -96,6 +97,7 @@ def write_report(
         shipped: the studies that ship with the library. The paper's numbers stand beside the arms of such a study that
             are unchanged, and the page says what was changed in a study that has the name of one.
         images: sentences on what was learned from and tested with, and on what was left out.
+        setbacks: sentences on arms that learned an experience at smaller rates than the study has.
 
     Returns:
         The path of `report.html`.
@@ -104,7 +106,7 @@ def write_report(
         curves.write_png(folder / f"curves-{protocol}.png", study, rows, protocol)
     path = folder / "report.html"
     original = next((known for known in shipped if known.name == study.name), None)
-    write_whole(path, _page(study, rows, machine, command, original, images).encode())
+    write_whole(path, _page(study, rows, machine, command, original, images, setbacks).encode())
     return path
 
 
@@ -118,7 +120,13 @@ def to_json(study: Study, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _page(
-    study: Study, rows: Sequence[Row], machine: str, command: str, original: Study | None, images: Sequence[str]
+    study: Study,
+    rows: Sequence[Row],
+    machine: str,
+    command: str,
+    original: Study | None,
+    images: Sequence[str],
+    setbacks: Sequence[str],
 ) -> str:
     benchmark = benchmark_of(study.name) if original else None
     experiences = max((row.experiences for row in rows), default=0)
@@ -152,6 +160,7 @@ def _page(
         settings=json.dumps(asdict(study), indent=2, ensure_ascii=False),
         machine=machine,
         seen=printable(" ".join(images)),
+        setbacks=setbacks,
         command=command,
     )
 
