@@ -2,6 +2,7 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 import torch
 from cells import cells, learned, state
 from tiny import digits, photographs, pretrained, tree
+from torch import Tensor
 
 from negreplay import prepare
 from negreplay.builders.learners import build_learner
 from negreplay.builders.streams import build_data
 from negreplay.cell import learn_cell
+from negreplay.data import images
 from negreplay.data.data import example_of
 from negreplay.errors import UserError
 from negreplay.learners.learner import Learner
@@ -124,6 +127,17 @@ def test_a_run_on_augmented_images_resumes_to_the_bit(study: Study, tmp_path: Pa
     assert learned(cut) == expected
     ours, theirs = state(cut), state(whole)
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_threads_that_decode_change_no_bit(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ends: list[dict[str, Tensor]] = []
+    for count in (1, 8):
+        decoding = ThreadPoolExecutor(count)
+        monkeypatch.setattr(images, "pool", lambda decoding=decoding: decoding)
+        cell = cells(augmented(study, Augment.RESIZED_CROP), tmp_path, str(count), store=False)[2]
+        list(learn_cell(cell))
+        ends.append(state(cell))
+    assert [name for name in ends[0] if not torch.equal(ends[0][name], ends[1][name])] == []
 
 
 def test_changed_images_are_encoded_anew(study: Study, tmp_path: Path):
