@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Each of the many processes of the tests would otherwise compile torch anew, where this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo docs test style check check-long bench
 
 # torch is installed first and by itself, so that pip takes the version of the constraints file and nothing newer. Only
@@ -16,7 +19,7 @@ demo: .venv/installed
 	$(BIN)/negreplay run digits
 
 test: .venv/installed
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 style: .venv/installed
 	$(BIN)/ruff format --check .

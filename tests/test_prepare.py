@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from cells import cells, learned, state
+from forked import in_ranks
 from tiny import digits, photographs, pretrained, tree
 from torch import Tensor
 
@@ -22,7 +23,7 @@ from negreplay.data.data import example_of
 from negreplay.errors import UserError
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, check_cells, encode_cells
-from negreplay.recipe import Augment, ImageRecipe, PhaseRecipe, Recipe, Study
+from negreplay.recipe import Augment, ImageRecipe, NearestMeanRecipe, PhaseRecipe, Recipe, Study
 
 ARMS = ("no-replay", "nr-od", "nr-gd")
 
@@ -127,6 +128,20 @@ def test_a_run_on_augmented_images_resumes_to_the_bit(study: Study, tmp_path: Pa
     assert learned(cut) == expected
     ours, theirs = state(cut), state(whole)
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_ranks_share_what_is_encoded_and_learn_the_same(study: Study, tmp_path: Path):
+    means = replace(study.recipes[0], first=None, following=None, learner=NearestMeanRecipe())
+    both = (
+        cells(replace(study, recipes=(means,)), tmp_path, name, store=name == "together")
+        for name in ("together", "alone")
+    )
+    (together,), (alone,) = both
+    in_ranks(2, lambda _: list(learn_cell(together)), tmp_path)
+    assert not list(encode_cells([together])), "all of it is stored"
+    assert learned(alone) == learned(together)
+    for name, of in state(alone).items():
+        assert torch.allclose(of.double(), state(together)[name].double(), rtol=1e-5, atol=1e-7), name
 
 
 def test_threads_that_decode_change_no_bit(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 from cells import cells, learned, state
-from test_cli_mistakes import run
-from test_ranks import in_ranks
-from tiny import Negreplay, digits
+from forked import in_ranks
+from tiny import Negreplay, digits, run
 
 from negreplay.cell import HALVINGS, learn_cell
 from negreplay.errors import DivergedError
