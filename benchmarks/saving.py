@@ -20,7 +20,8 @@ import tyro
 
 from negreplay import checkpoint
 from negreplay.checkpoint import Checkpoints
-from negreplay.cli.studies import cache, named_study
+from negreplay.cli.studies import named_study
+from negreplay.cli.where import cache
 from negreplay.devices import Device
 from negreplay.errors import suggest
 from negreplay.journal import Journal, Stage

@@ -13,7 +13,7 @@ from tiny import Negreplay, digits, file_of, numbers, run
 
 from negreplay import __version__
 from negreplay.builders.study_files import read_study
-from negreplay.cli.studies import cache
+from negreplay.cli.where import cache
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES
 

@@ -164,7 +164,7 @@ def test_a_value_of_megabytes_is_cut_in_the_sentence(negreplay: Negreplay):
 
 def test_a_loss_that_is_not_a_number(negreplay: Negreplay):
     sentence = run(negreplay, digits("no-replay", first=HOPELESS)).sentence()
-    assert "the classifier's loss became nan at step" in sentence and "lower its learning rate." in sentence
+    assert "the classifier's loss became nan at step" in sentence and "lower its learning rate, or" in sentence
     assert not Path("out/results.csv").exists() and not unfinished_in(Path())
 
 

@@ -13,7 +13,7 @@ from tiny import Negreplay
 
 from negreplay.builders.changes import changed, parse_settings, read_any_study, select, with_backbone
 from negreplay.cli.main import COMMANDS
-from negreplay.cli.studies import RunCommand
+from negreplay.cli.runs import RunCommand
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES, study
 
@@ -68,7 +68,7 @@ def test_a_command_is_understood(line: list[str], negreplay: Negreplay, monkeypa
     (command,) = called
     assert type(command) is COMMANDS[line[1]]
     if isinstance(command, RunCommand):
-        named = with_backbone(study_called(command.study), command.backbone, command.pretrained)
+        named = with_backbone(study_called(command.study), command.where.backbone, command.where.pretrained)
         assert changed(select(named, command.arms, command.seeds), parse_settings(command.set)).recipes
 
 

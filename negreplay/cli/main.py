@@ -18,8 +18,9 @@ from negreplay.cli.data import DataCommand
 from negreplay.cli.hub import PullCommand, PushCommand
 from negreplay.cli.models import ExportCommand, ForgetCommand, InspectCommand, MergeCommand, RenameCommand, UndoCommand
 from negreplay.cli.photographs import LearnCommand, PredictCommand
+from negreplay.cli.runs import ReportCommand, ResumeCommand, RunCommand
 from negreplay.cli.search import SearchCommand
-from negreplay.cli.studies import ListCommand, ReportCommand, ResumeCommand, RunCommand, ShowCommand
+from negreplay.cli.studies import ListCommand, ShowCommand
 from negreplay.cli.teach import TeachCommand
 from negreplay.errors import Terminated, UserError
 

@@ -1,7 +1,6 @@
 """The command that searches for settings."""
 
 import json
-import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from negreplay.cli.studies import cache, named_study
+from negreplay.cli.studies import named_study
+from negreplay.cli.where import Where
 from negreplay.errors import UserError
 from negreplay.results.text import one_line
 
@@ -46,20 +46,7 @@ class SearchCommand:
     """Draws the settings."""
     out: Path | None = None
     """Folder of the search (default: runs/STUDY-ARM-search)."""
-    backbone: str | None = None
-    """Another network, as for `negreplay run`."""
-    pretrained: bool = False
-    """Download the weights that timm has for the network."""
-    data: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_DATA", "data")))
-    """The images, as for `negreplay run` [$NEGREPLAY_DATA]."""
-    weights: Path = field(default_factory=lambda: Path(os.environ.get("NEGREPLAY_WEIGHTS", "weights")))
-    """Pretrained weights: a file, or a folder that holds it [$NEGREPLAY_WEIGHTS]."""
-    store: Path | None = field(default_factory=lambda: cache() / "latents")
-    """Folder where encoded latents are kept; None encodes anew each time."""
-    device: str = "cpu"
-    """Where to compute: cpu, cuda or mps."""
-    threads: int = 1
-    """Threads that compute; numbers depend on it in their last bits."""
+    where: tyro.conf.OmitArgPrefixes[Where] = field(default_factory=Where)
 
     def __call__(self, console: Console) -> None:
         from negreplay.builders.changes import changed, parse_settings, select, with_backbone
@@ -71,7 +58,7 @@ class SearchCommand:
         if self.arm is None and len(names) > 1:
             raise UserError(f"{study.name} has several arms: name one of {', '.join(names)} with --arm.")
         arm = self.arm or names[0]
-        study = with_backbone(select(study, (arm,), self.seeds), self.backbone, self.pretrained)
+        study = with_backbone(select(study, (arm,), self.seeds), self.where.backbone, self.where.pretrained)
         values = {place: _range(value, parse_range) for place, value in parse_settings(self.set).items()}
         searched = {place: value for place, value in values.items() if isinstance(value, Range | Choices)}
         fixed = {place: value for place, value in values.items() if place not in searched}
@@ -82,8 +69,8 @@ class SearchCommand:
         console.print()
         console.print(_table(trials, list(searched)))
         words = ["negreplay", "run", self.study, "--arms", arm]
-        words += ["--backbone", self.backbone] if self.backbone else []
-        words += ["--pretrained"] if self.pretrained else []
+        words += ["--backbone", self.where.backbone] if self.where.backbone else []
+        words += ["--pretrained"] if self.where.pretrained else []
         for place, value in (fixed | trials[0].settings).items():
             words += ["--set", f"{place}={_text(value)}"]
         line = f"To learn the whole stream with the best settings: {shlex.join(words)}"
@@ -93,16 +80,15 @@ class SearchCommand:
         """Makes the trials and shows them."""
         import torch
 
-        from negreplay.devices import Device, check_device
+        from negreplay.devices import check_device
         from negreplay.display import show
-        from negreplay.prepare import Places
         from negreplay.search import made_before, search
         from negreplay.slow_paths import avoid_slow_paths
 
         avoid_slow_paths()
-        torch.set_num_threads(self.threads)
-        check_device(device := Device(self.device))
-        places = Places(self.data, self.weights, self.store, device)
+        torch.set_num_threads(self.where.threads)
+        places = self.where.places()
+        check_device(places.device)
         trials: list[Trial] = []
 
         def events() -> "Iterator[Event]":
