@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from negreplay.errors import UserError
 from negreplay.files import alone, write_beside
-from negreplay.photographs.model import FORMAT, Description, Model, check_recipe
+from negreplay.photographs.model import FORMAT, Description, Model, check_network, check_recipe
 from negreplay.sealed import NOT_AS_WRITTEN, read_sealed
 
 SUFFIX = ".safetensors"
@@ -51,6 +51,7 @@ def read_model(path: Path, remedy: str = "") -> Model:
         if wrong is not None:
             raise ValueError(f"{wrong} holds values that are not finite")
         check_recipe(description.recipe, description.size)
+        check_network(description.recipe, description.size, tensors)
         model = Model(description.recipe, description.size, description.origin, description.holds_back)
         model.fill(description, tensors)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError, AssertionError, ValidationError) as error:

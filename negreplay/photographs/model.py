@@ -3,9 +3,10 @@
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from negreplay import __version__
 from negreplay.builders.learners import build_learner
+from negreplay.builders.nets import build_backbone
 from negreplay.errors import UserError, suggest
 from negreplay.learners.closed_form import ClosedForm, best_temperature
 from negreplay.nets.classifier import INPUT
@@ -268,6 +270,18 @@ def check_recipe(recipe: Recipe, size: int) -> None:
     """Raises a ValueError for what `Model.new` does not make: a file may not make us read others, or download any."""
     if recipe != recipe_of(recipe.classifier.backbone, recipe.learner) or not 32 <= size <= 1024:
         raise ValueError("its network is not described as that of a model")
+
+
+def check_network(recipe: Recipe, size: int, tensors: Mapping[str, Tensor]) -> None:
+    """Raises a ValueError where the tensors are not those of the network that the recipe names.
+
+    Nothing is computed for it: a small file may name a network that would fill the memory.
+    """
+    with torch.device("meta"):
+        net = build_backbone(recipe.classifier, Path(), torch.zeros(1, 3, size, size))
+    shapes = {f"network.{name}": tensor.shape for name, tensor in net.state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in tensors.items() if name.startswith("network.")}:
+        raise ValueError(f"its weights are not those of {recipe.classifier.backbone}")
 
 
 def now() -> str:

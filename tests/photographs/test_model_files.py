@@ -1,6 +1,7 @@
 """Model files: whole or not at all, refused where they are damaged, with the version before beside them."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,17 @@ def test_missing_tensors_are_refused(file: Path, name: str):
     rewritten(file, described(file), tensors)
     with pytest.raises(UserError, match=r"is damaged \("):
         read_model(file)
+
+
+def test_a_small_file_makes_no_huge_network(file: Path):
+    """One of a billion weights is described in no memory, and never built."""
+    pytest.importorskip("timm")
+    huge = "timm/vit_giant_patch14_224"
+    rewritten(file, described(file).replace('"backbone": "small"', f'"backbone": "{huge}"'), load_file(file))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match=rf"is damaged \(its weights are not those of {huge}\)"):
+        read_model(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 500_000, "kilobytes"
 
 
 def test_numbers_that_are_not_finite_are_refused(file: Path):
