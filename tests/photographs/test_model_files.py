@@ -2,6 +2,7 @@
 
 import json
 import resource
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -158,9 +159,9 @@ def test_missing_tensors_are_refused(file: Path, name: str):
         read_model(file)
 
 
+@pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed: it is the extra `vision`")
 def test_a_small_file_makes_no_huge_network(file: Path):
     """One of a billion weights is described in no memory, and never built."""
-    pytest.importorskip("timm")
     huge = "timm/vit_giant_patch14_224"
     rewritten(file, described(file).replace('"backbone": "small"', f'"backbone": "{huge}"'), load_file(file))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
