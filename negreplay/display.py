@@ -33,7 +33,7 @@ from negreplay.run import Run, progress_of, rows_of, setbacks_of
 SILENCE = 30.0
 """Seconds without a line after which a pipe gets one, although nothing is finished."""
 LONGEST_NAME = 18
-"""Characters of an arm's name in the live display."""
+"""Characters of an arm's name in the live display; of a longer one the middle is left out."""
 
 
 @dataclass
@@ -178,7 +178,9 @@ def _amount(advance: Advance) -> str:
 
 def _name(event: Event) -> str:
     """An arm and its seed in few columns: no-replay 0."""
-    arm = event.arm if len(event.arm) <= LONGEST_NAME else f"{event.arm[: LONGEST_NAME - 1]}…"
+    arm, beginning = event.arm, LONGEST_NAME // 3
+    if len(arm) > LONGEST_NAME:  # the arms of a grid differ at their ends
+        arm = f"{arm[:beginning]}…{arm[beginning + 1 - LONGEST_NAME :]}"
     return f"{arm} {event.seed}"
 
 

@@ -36,7 +36,7 @@ def test_bar_and_times_are_seen_in_80_columns(arm: str, width: int):
     for line in (study, cell):
         assert len(line) <= width
         assert re.search(r"━.* +\d+% \d:\d\d:\d\d left [\d:-]+", line)
-    assert cell.startswith(arm[:10]) and "1/2" in cell and "classifier" in cell
+    assert cell.startswith(arm[:5]) and f"{arm[-5:]} 0" in cell and "1/2" in cell and "classifier" in cell
 
 
 def test_a_pipe_gets_a_line_now_and_then_inside_an_experience():
