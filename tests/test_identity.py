@@ -28,6 +28,15 @@ def begun(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def started_with_weights(tmp_path: Path) -> None:
+    """A run that begins with a file of weights, which lies beside its images."""
+    tree(tmp_path)
+    study = photographs("no-replay")
+    base = study.recipes[0].classifier
+    recipe = replace(study.recipes[0], classifier=replace(base, weights=pretrained(tmp_path)))
+    start(tmp_path / "out", replace(study, recipes=(recipe,)), Places(tmp_path, tmp_path, None), 1, "x")
+
+
 def test_a_renamed_class_is_named_and_the_advice_works(tmp_path: Path):
     out = begun(tmp_path)
     for split in ("train", "test"):
@@ -80,11 +89,7 @@ def test_an_edited_study_is_refused(tmp_path: Path):
 
 
 def test_another_file_of_weights_is_refused(tmp_path: Path):
-    tree(tmp_path)
-    study = photographs("no-replay")
-    base = study.recipes[0].classifier
-    recipe = replace(study.recipes[0], classifier=replace(base, weights=pretrained(tmp_path)))
-    start(tmp_path / "out", replace(study, recipes=(recipe,)), Places(tmp_path, tmp_path, None), 1, "x")
+    started_with_weights(tmp_path)
     with (tmp_path / "small.safetensors").open("ab") as file:
         file.write(b"0")
     with pytest.raises(UserError, match=r"weights .*small.safetensors has another content since this run began"):
@@ -92,11 +97,7 @@ def test_another_file_of_weights_is_refused(tmp_path: Path):
 
 
 def test_weights_and_images_that_were_moved_are_given_once(tmp_path: Path):
-    tree(tmp_path)
-    study = photographs("no-replay")
-    base = study.recipes[0].classifier
-    recipe = replace(study.recipes[0], classifier=replace(base, weights=pretrained(tmp_path)))
-    start(tmp_path / "out", replace(study, recipes=(recipe,)), Places(tmp_path, tmp_path, None), 1, "x")
+    started_with_weights(tmp_path)
     (tmp_path / "moved").mkdir()
     for name in ("pets", "small.safetensors"):
         (tmp_path / name).rename(tmp_path / "moved" / name)

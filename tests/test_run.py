@@ -9,15 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from tiny import Negreplay, command, digits, environment, file_of, numbers, unfinished
+from started import started, wait_for
+from tiny import Negreplay, digits, environment, file_of, numbers, unfinished
 
 from negreplay.engines import local
 from negreplay.errors import UserError
@@ -51,15 +49,6 @@ def places(folder: Path) -> Places:
     return Places(folder / "data", folder / "weights", None)
 
 
-def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
-    """Returns as soon as something is so; fails if the process ends before."""
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, f"it ended too early: {process.communicate()}"
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.001)
-
-
 def processes(column: str, value: int) -> dict[int, str]:
     """Commands by process id where a column of `ps` has a value; without those that are dead but for their entry."""
     columns = ["ps", "-A", "-ww", *(part for name in (column, "pid", "stat", "args") for part in ("-o", f"{name}="))]
@@ -70,30 +59,6 @@ def processes(column: str, value: int) -> dict[int, str]:
 
 def workers(process: "subprocess.Popen[str]") -> list[int]:
     return [pid for pid, command in processes("ppid", process.pid).items() if "spawn_main" in command]
-
-
-@contextmanager
-def started(*arguments: object) -> Iterator["subprocess.Popen[str]"]:
-    """A command in a process group of its own, as a terminal starts it; nothing of it survives the test.
-
-    Whoever runs the tests in the background may have them ignore Ctrl-C, which a command would inherit. A signal may
-    come between the opening of a file and the `with` that closes it, of which Python does not warn unless asked to.
-    """
-    process = subprocess.Popen(
-        command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment() | {"PYTHONWARNINGS": "error,ignore::ResourceWarning"},
-        start_new_session=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        with process:
-            yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def survivors(group: int) -> dict[int, str]:

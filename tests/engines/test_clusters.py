@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tiny import command, digits, environment, file_of, numbers, spawned
+from started import started, wait_for
+from tiny import digits, file_of, numbers, spawned
 
 from negreplay.positions import read_position
 
@@ -32,30 +31,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-def started(folder: Path, on: list[str]) -> "subprocess.Popen[str]":
-    """A run in a process group of its own, as a terminal starts it."""
-    return subprocess.Popen(
-        command("run", file_of(STUDY, folder), "--out", folder / "out", "--jobs", 2, "--save-every", 0.01, "--on", *on),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment() | {"PYTHONWARNINGS": "default"},  # those of Ray and submitit are not ours
-        start_new_session=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def in_the_midst(out: Path, process: "subprocess.Popen[str]") -> None:
-    """Waits until nr-gd has saved inside an experience."""
-    wait_for(lambda: list(out.glob("checkpoints/nr-gd-0.inside.safetensors")), process)
-
-
-def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert process.poll() is None, f"it ended too early: {process.communicate()}"
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
+@contextmanager
+def in_the_midst(folder: Path, on: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    """A run of which nr-gd has saved inside an experience; warnings of Ray and submitit are not ours."""
+    typed = "run", file_of(STUDY, folder), "--out", folder / "out", "--jobs", 2, "--save-every", 0.01, "--on", *on
+    with started(*typed, warnings="default") as process:
+        wait_for(lambda: list(folder.glob("out/checkpoints/nr-gd-0.inside.safetensors")), process, PATIENCE)
+        yield process
 
 
 def workers(process: "subprocess.Popen[str]", out: Path, on: list[str]) -> list[int]:
@@ -87,17 +69,12 @@ def descends(pid: int, ancestor: int) -> bool:
 @pytest.mark.parametrize("on", CLUSTERS, ids=["ray", "slurm"])
 def test_a_run_whose_worker_is_killed_completes_to_the_bit(whole: Path, tmp_path: Path, on: list[str]):
     out = tmp_path / "out"
-    process = started(tmp_path, on)
-    try:
-        in_the_midst(out, process)
+    with in_the_midst(tmp_path, on) as process:
         killed = workers(process, out, on)
         assert killed
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
         _, err = process.communicate(timeout=PATIENCE)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, err
     assert "negreplay: nr-gd with seed 0 was not finished (" in err and "tried again from its last checkpoint" in err
     assert numbers(out) == numbers(whole) and len(numbers(out)) == 6
@@ -107,17 +84,12 @@ def test_a_run_whose_worker_is_killed_completes_to_the_bit(whole: Path, tmp_path
 @pytest.mark.parametrize("on", CLUSTERS, ids=["ray", "slurm"])
 def test_ctrl_c_ends_workers_that_saved_and_resume_goes_on_elsewhere(whole: Path, tmp_path: Path, on: list[str]):
     out = tmp_path / "out"
-    process = started(tmp_path, on)
-    try:
-        in_the_midst(out, process)
+    with in_the_midst(tmp_path, on) as process:
         at_work = workers(process, out, on)
         os.kill(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130 and err.endswith(f"stopped; `negreplay resume {out}` goes on.\n")
         assert at_work and not any(pid in workers(process, out, on) for pid in at_work)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
     position = read_position(out / "checkpoints/nr-gd-0.safetensors")
     assert position.taken or position.learned
     assert spawned("resume", out, "--on", "local", "--jobs", 2).code == 0
