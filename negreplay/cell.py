@@ -27,6 +27,8 @@ from negreplay.results.table import GrowingTable, read_rows
 from negreplay.results.text import one_line
 from negreplay.streams.stream import Experience
 
+WORTH = 1 / 60
+"""A stage that took less of the time between two checkpoints is run again when learning goes on after it."""
 HALVINGS = 5
 """How often the learning rates of an experience are halved before a loss that is not finite ends the arm."""
 
@@ -61,7 +63,7 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
     _forget_peak()
     for index in range(position.learned, len(stream)):
         event = partial(Event, recipe.name, cell.seed, index, len(stream))
-        journal = Journal(learner, rng, constant, marks, start.slowed)
+        journal = Journal(learner, rng, constant, marks, start.slowed, WORTH * cell.every)
         try:
             here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
         except DivergedError as error:

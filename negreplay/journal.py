@@ -5,8 +5,12 @@ the experience has the state at its start, at the end of each stage that has end
 that has not. To go on, `learn` runs anew from the state at the start. The code between the stages runs as it did, since
 it depends on the learner's state and on its draws only. A stage that had ended takes no step and leaves the state that
 it left, and the last one goes on after its last recorded step. So no learner needs to know of it.
+
+The end of a stage that took next to no time is not recorded: the stage is run again. In a stream of many small
+experiences copies of the state would otherwise take longer than what they spare.
 """
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple, TypeVar
@@ -33,6 +37,8 @@ class Place(NamedTuple):
     sweep: Sweep | None = None
 
 
+RUN_AGAIN = Mark({}, {"again": True})
+"""Stands for the end of a stage that is not recorded."""
 Yielded = TypeVar("Yielded")
 
 
@@ -45,6 +51,7 @@ class Journal:
         constant: names of state that does not change.
         marks: of an earlier attempt at the same experience, the stages in their order.
         slowed: by which all learning rates are multiplied.
+        worth: seconds that a stage must take for its end to be recorded.
     """
 
     def __init__(
@@ -54,8 +61,9 @@ class Journal:
         constant: Collection[str] = (),
         marks: Sequence[Mark] = (),
         slowed: float = 1.0,
+        worth: float = 0.0,
     ) -> None:
-        self.learner, self.rng, self.marks, self.slowed = learner, rng, list(marks), slowed
+        self.learner, self.rng, self.marks, self.slowed, self.worth = learner, rng, list(marks), slowed, worth
         self.start = {name: clone(of) for name, of in learner.state_dict().items() if name not in constant}
         self.random = rng.get_state()
         self.stages: list[Stage] = []
@@ -119,6 +127,7 @@ class Stage:
         self.optimizer: torch.optim.Optimizer | None = None
         self.schedule: LRScheduler | None = None
         self._earlier: Mark | None = None
+        self._begun = time.monotonic()
         if self.journal is None:
             return
         own = {id(tensor) for tensor in self.journal.learner.parameters()}
@@ -127,7 +136,9 @@ class Stage:
         self.journal.stages.append(self)
         if index < len(self.journal.marks):
             mark = self.journal.marks[index]
-            if mark.numbers["ended"]:
+            if "again" in mark.numbers:
+                pass
+            elif mark.numbers["ended"]:
                 self._restore(mark)
                 self.end_mark = mark
             else:
@@ -172,7 +183,8 @@ class Stage:
         """The stage has taken its last step."""
         if self.journal is not None:
             self.optimizer = self.schedule = None
-            self.end_mark = self.mark(ended=True)
+            long = self._earlier is not None or time.monotonic() - self._begun >= self.journal.worth
+            self.end_mark = self.mark(ended=True) if long else RUN_AGAIN
 
     def mark(self, ended: bool = False) -> Mark:
         """The present state."""

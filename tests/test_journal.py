@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from arms import ARMS
 from safetensors.torch import load, save
 from systems import SYSTEMS
 from tiny import photographs, tree
 from torch import Tensor
 
-from negreplay.journal import Journal, Mark, same
+from negreplay.journal import RUN_AGAIN, Journal, Mark, same
 from negreplay.learners.learner import Learner
 from negreplay.prepare import Cell, Places, build_cell
 from negreplay.recipe import Augment, ImageRecipe, Recipe
@@ -39,10 +40,22 @@ def state_of(learner: Learner, rng: torch.Generator) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("recipe", CASES)
 def test_an_experience_goes_on_from_any_of_its_steps(recipe: Recipe, place: Path):
+    assert_it_goes_on(recipe, place, worth=0.0)
+
+
+@pytest.mark.parametrize("name", ["dgr", "eeil", "bic", "nr-gd"])
+def test_stages_too_short_to_be_recorded_are_run_again(name: str, place: Path):
+    recipe = (SYSTEMS | ARMS)[name]
+    assert assert_it_goes_on(replace(recipe, stream=STREAM), place, worth=1e9)
+
+
+def assert_it_goes_on(recipe: Recipe, place: Path, worth: float) -> int:
+    """Returns how often something was run again."""
     cell = Cell(recipe, 0, Path(), Places(place, place, None))
     stream, learner, rng = build_cell(cell)
+    again = 0
     for experience in stream[:2]:
-        journal, records, taken = Journal(learner, rng), [], 0
+        journal, records, taken = Journal(learner, rng, worth=worth), [], 0
         for taken, _ in enumerate(journal.watch(learner.learn(experience)), 1):
             if taken % EVERY == 1:
                 records.append((taken, [through_a_file(mark) for mark in journal.record()]))
@@ -53,9 +66,12 @@ def test_an_experience_goes_on_from_any_of_its_steps(recipe: Recipe, place: Path
             other.load_state_dict(journal.start)
             draws.set_state(journal.random)
             resumed = Journal(other, draws, marks=marks)
-            assert sum(1 for _ in resumed.watch(other.learn(experience))) == taken - before
+            steps = sum(1 for _ in resumed.watch(other.learn(experience)))
+            assert steps == taken - before if RUN_AGAIN not in marks else taken >= steps > taken - before
             ended = state_of(other, draws)
             assert [name for name in expected if not same(expected[name], ended[name])] == [], before
+            again += RUN_AGAIN in marks
+    return again
 
 
 def test_zeros_have_a_sign():
