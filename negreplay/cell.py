@@ -18,7 +18,7 @@ from negreplay.interrupts import Postponed
 from negreplay.journal import Journal
 from negreplay.learners.learner import Learner
 from negreplay.optimize import Step
-from negreplay.positions import Position, Setback, table_of, told
+from negreplay.positions import Position, Setback, table_of
 from negreplay.prepare import Cell, Event, build_cell, over_latents
 from negreplay.ranks import present
 from negreplay.recipe import Front
@@ -68,7 +68,9 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
             here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
         except DivergedError as error:
             clock.add("classifier")
-            checkpoints.go_back(journal, _set_back(cell, replace(start, seconds=dict(clock.seconds)), error))
+            with stop:
+                checkpoints.go_back(journal, _set_back(cell, replace(start, seconds=dict(clock.seconds)), error))
+            stop.act()
             return True
         accuracies, row, marks = None, None, []
         try:
@@ -106,7 +108,11 @@ def _set_back(cell: Cell, start: Position, error: DivergedError) -> Position:
         raise DivergedError(reason) from error
     setback = Setback(start.learned, error.reason)
     if present().leads:
-        print(one_line(f"negreplay: {told(cell.recipe.name, cell.seed, setback)}"), file=sys.stderr)
+        sentence = (
+            f"negreplay: {cell.recipe.name} with seed {cell.seed} goes back to the start of experience "
+            f"{start.learned + 1} and halves its learning rates: {error.reason}."
+        )
+        print(one_line(sentence), file=sys.stderr)
     return replace(start, taken=0, setbacks=(*start.setbacks, setback))
 
 

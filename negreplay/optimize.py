@@ -139,7 +139,7 @@ def _descend(
 
 
 def _diverged(what: str, optimizer: torch.optim.Optimizer) -> DivergedError:
-    rates = " and ".join(f"{group['lr']:g}" for group in optimizer.param_groups)
+    rates = " and ".join(dict.fromkeys(f"{group['lr']:g}" for group in optimizer.param_groups))
     return DivergedError(f"{what}, which was taken at the learning rate {rates}")
 
 

@@ -83,14 +83,6 @@ def inside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.inside{path.suffix}")
 
 
-def told(arm: str, seed: int, setback: Setback) -> str:
-    """What a user is told of a setback."""
-    return (
-        f"{arm} with seed {seed} went back to the start of experience {setback.experience + 1} and halved its learning "
-        f"rates: {setback.reason}."
-    )
-
-
 def table_of(checkpoint: Path) -> Path:
     """The file of the rows that belong to a checkpoint."""
     return checkpoint.with_suffix(".csv")

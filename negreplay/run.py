@@ -9,6 +9,7 @@ that each arm wrote last, a minute ago at most.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from negreplay.devices import Device
 from negreplay.engines.choice import LOCAL, place
 from negreplay.errors import UserError
 from negreplay.files import write_whole
-from negreplay.positions import read_position, read_rows_of, told
+from negreplay.positions import SMALLER, read_position, read_rows_of
 from negreplay.prepare import Cell, Places
 from negreplay.recipe import Study
 from negreplay.results.metrics import Row
@@ -141,11 +142,15 @@ def progress_of(run: Run) -> float:
 
 def setbacks_of(run: Run) -> list[str]:
     """Sentences on the arms that went back to the start of an experience, for a loss was not finite."""
-    return [
-        told(cell.recipe.name, cell.seed, setback)
-        for cell in run.cells()
-        for setback in read_position(cell.checkpoint).setbacks
-    ]
+    sentences: list[str] = []
+    for cell in run.cells():
+        for experience, setbacks in groupby(read_position(cell.checkpoint).setbacks, lambda each: each.experience):
+            reasons = [setback.reason for setback in setbacks]
+            sentences.append(
+                f"{cell.recipe.name} with seed {cell.seed} learned experience {experience + 1} at "
+                f"{SMALLER ** len(reasons):g} of its learning rates: before, {reasons[-1]}."
+            )
+    return sentences
 
 
 def checkpoint_of(folder: Path, arm: str, seed: int) -> Path:
