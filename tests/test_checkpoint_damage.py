@@ -11,7 +11,7 @@ from saving import POSITION, learner, load_checkpoint, save_checkpoint, saved_in
 from negreplay.checkpoint import Checkpoints
 from negreplay.errors import UserError
 from negreplay.journal import Journal
-from negreplay.positions import Position, before, inside, read_position, read_rows_of
+from negreplay.positions import FORMAT, Position, before, inside, read_position, read_rows_of
 from negreplay.sealed import seal
 
 
@@ -68,9 +68,14 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(saved, metadata):
 
 
 def test_a_checkpoint_of_a_newer_version_is_refused(saved):
-    saved.write_bytes(seal(json.dumps({"format": 3, "position": PLACE}), load_file(saved)))
+    saved.write_bytes(seal(json.dumps({"format": FORMAT + 1, "position": PLACE}), load_file(saved)))
     with pytest.raises(UserError, match=r"is of a newer version: finish the run with that version\.$"):
         read_position(saved)
+
+
+def test_a_checkpoint_of_the_version_before_setbacks_is_read(saved):
+    saved.write_bytes(seal(json.dumps({"format": 2, "position": PLACE}), load_file(saved)))
+    assert read_position(saved) == Position(**PLACE)
 
 
 def flipped(path: Path, place: int) -> None:

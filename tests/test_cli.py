@@ -116,7 +116,7 @@ def test_report_writes_anew_and_prints(negreplay: Negreplay):
     assert done.code == 0 and "No replay" in done.out
     assert Path("out/results.csv").read_text() == before and Path("out/report.html").exists()
     found = json.loads(negreplay("report", "out", "--json").out)
-    assert set(found) == {"study", "summaries", "rows"} and len(found["rows"]) == 3
+    assert set(found) == {"study", "summaries", "rows", "setbacks"} and len(found["rows"]) == 3
     assert found["study"] == json.loads(json.dumps(asdict(digits("no-replay"))))
 
 

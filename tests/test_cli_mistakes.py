@@ -168,6 +168,7 @@ def test_a_loss_that_is_not_a_number(negreplay: Negreplay):
     assert not Path("out/results.csv").exists() and not unfinished_in(Path())
 
 
+@pytest.mark.long  # tests/engines/test_dispatch.py has it without the processes
 def test_a_loss_that_is_not_a_number_in_another_process(tmp_path: Path):
     file = file_of(digits("no-replay", "nr-od", first=HOPELESS), tmp_path)
     failed = spawned("run", file, "--out", tmp_path / "out", "--jobs", 2)

@@ -22,6 +22,13 @@ SENSITIVE = {"adam", "lasting adam", "lwm-e", *(name for name in ARMS if "gd" in
 step, and LwM divides an attention map by its norm, which may be next to nothing."""
 CLOSED = {name for name, recipe in SYSTEMS.items() if recipe.first is None}
 """Systems whose whole state says how they predict."""
+VARIANTS = {
+    name
+    for name in EVERY.keys() - {"nr-gd, sgd"}
+    if "," in name or name.endswith("-e") or name.startswith(("naive ", "online ", "lasting "))
+}
+"""They share nearly all of their code with another one, and so are long tests."""
+CASES = [pytest.param(name, marks=pytest.mark.long) if name in VARIANTS else name for name in EVERY]
 STREAM = [0, 2], [4, 1], [1, 3]
 
 
@@ -44,7 +51,7 @@ def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max().clamp(min=1e-30)) if one.numel() else 0.0
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", CASES)
 def test_two_ranks_learn_what_one_learns(tmp_path: Path, name: str):
     in_ranks(2, save, tmp_path, name)
     learner, accuracy = learned(name)

@@ -117,6 +117,8 @@ def test_a_signal_ends_it_with_a_hint(tmp_path: Path, jobs: int, number: signal.
     out = tmp_path / "out"
     with started("run", file_of(STUDY, tmp_path), "--out", out, "--jobs", jobs) as process:
         wait_for(lambda: list(out.glob("checkpoints/*.safetensors")), process)
+        if jobs > 1:  # the other arm may still be starting
+            wait_for(lambda: "\nnr-gd,0,0," in (out / "results.csv").read_text(), process)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 128 + number

@@ -1,12 +1,16 @@
 """Handwritten digits, 8 x 8 pixels, which come with scikit-learn: a stream that needs no download."""
 
 import hashlib
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from negreplay.data.data import Tensors
+from negreplay.errors import UserError
 
 _FULL_INK = 16
 _NAMES = tuple("0123456789")
@@ -20,13 +24,23 @@ def load_digits() -> tuple[Tensors, Tensors]:
     References:
         E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998.
     """
-    from sklearn import datasets
-
-    pixels, target = datasets.load_digits(return_X_y=True)
-    x = torch.from_numpy(pixels).float().div(_FULL_INK).reshape(-1, 1, 8, 8)
-    labels = torch.from_numpy(target).long()
+    rows = torch.from_numpy(np.loadtxt(_file(), delimiter=",", dtype=np.float32))
+    x = rows[:, :-1].div(_FULL_INK).reshape(-1, 1, 8, 8)
+    labels = rows[:, -1].long()
     test = _every_fourth(labels)
     return _named(x[~test], labels[~test]), _named(x[test], labels[test])
+
+
+def _file() -> Path:
+    """The table of digits in scikit-learn, whose import takes longer than everything else when a run starts."""
+    try:
+        found = files("scikit-learn") or ()
+    except PackageNotFoundError:
+        found = ()
+    path = next((file.locate() for file in found if file.name == "digits.csv.gz"), None)
+    if path is None:
+        raise UserError("scikit-learn is not installed whole: pip install --force-reinstall scikit-learn.")
+    return Path(str(path))
 
 
 def _every_fourth(labels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:

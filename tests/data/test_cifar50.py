@@ -144,6 +144,7 @@ def test_what_is_missing_is_named_with_an_option_of_the_command(negreplay: Negre
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long  # 55,000 images are decoded; the tests above make some of them
 def test_the_whole_of_it_is_what_the_studies_were_measured_on(negreplay: Negreplay, shared: Path, tmp_path: Path):
     """The unused images are drawn until their hashes come after those of all others."""
     images: dict[str, list[bytes]] = {"apple": drawn(3, 0)}

@@ -1,6 +1,24 @@
+import pytest
 import torch
+from sklearn import datasets
 
+from negreplay.data import digits
 from negreplay.data.digits import load_digits
+from negreplay.errors import UserError
+
+
+def test_they_are_those_of_scikit_learn():
+    """Which is not imported for them."""
+    pixels, target = datasets.load_digits(return_X_y=True)
+    theirs = {(image.tobytes(), int(label)) for image, label in zip(pixels.astype("float32") / 16, target, strict=True)}
+    ours = [(x.numpy().tobytes(), int(y)) for part in load_digits() for x, y in zip(part.x, part.labels, strict=True)]
+    assert len(ours) == len(target) and set(ours) == theirs
+
+
+def test_without_them_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(digits, "files", lambda _: None)
+    with pytest.raises(UserError, match=r"scikit-learn is not installed whole: pip install"):
+        load_digits()
 
 
 def test_shapes_values_and_names():
