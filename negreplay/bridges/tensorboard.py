@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from negreplay.bridges.followers import Followed, Point
+from negreplay.bridges.points import Followed, Point
 from negreplay.results.settings import settings_of
 
 PARTS = 100

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from negreplay.bridges.followers import Followed, Point
+from negreplay.bridges.points import Followed, Point
 from negreplay.errors import UserError
 from negreplay.files import write_whole
 

@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny import Negreplay, digits, refused, run
 
 from negreplay.bridges import followers
-from negreplay.bridges.followers import GROUPS, Curves, Followed, Point, following, values_of
+from negreplay.bridges.followers import GROUPS, following, values_of
+from negreplay.bridges.points import Curves, Followed, Point
 from negreplay.learn import learn
 from negreplay.optimize import Step
 from negreplay.prepare import Event, Places
