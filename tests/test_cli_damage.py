@@ -41,6 +41,22 @@ def test_a_damaged_checkpoint_is_refused(negreplay: Negreplay, name: str):
     assert Path("out/results.csv").read_text() == table
 
 
+def test_a_damaged_store_is_noticed_and_mended(negreplay: Negreplay):
+    tree(Path())
+    study = photographs("no-replay")
+    run(negreplay, study, "--store", "store", out="whole")
+    for block in Path("store").glob("*.block-*.npy"):
+        content = bytearray(block.read_bytes())
+        content[-9] ^= 1
+        block.write_bytes(content)
+    sentence = run(negreplay, study, "--store", "store").sentence()
+    assert sentence.endswith("is not as it was written: resume the run, which encodes what is damaged again.")
+    again = negreplay("resume", "out").sentence()  # the test images' turn
+    assert again.endswith("is not as it was written: resume the run, which encodes what is damaged again.")
+    assert negreplay("resume", "out").code == 0
+    assert numbers(Path("out")) == numbers(Path("whole"))
+
+
 def test_a_damaged_study_is_refused(negreplay: Negreplay):
     run(negreplay, digits("no-replay"))
     Path("out/study.json").write_text("{}")

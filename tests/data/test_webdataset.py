@@ -7,6 +7,7 @@ import re
 import tarfile
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import Negreplay, numbers, photographs, run
 from torch import Tensor
 
 from negreplay.builders.streams import build_data, build_stream
@@ -23,7 +25,7 @@ from negreplay.data.overview import overview
 from negreplay.data.selected import every
 from negreplay.data.webdataset import ShardImages, are_shards, load_shards
 from negreplay.errors import UserError
-from negreplay.recipe import Augment, ImageRecipe, Scenario, StreamRecipe
+from negreplay.recipe import Augment, ImageRecipe, Scenario, SLDARecipe, StreamRecipe
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports, on every import
@@ -294,3 +296,23 @@ def test_some_rows_of_shards_are_read_in_sequence_too(tmp_path: Path, monkeypatc
     order = View(stream.train, stream[0].data.rows).order(torch.Generator().manual_seed(0))
     assert order.draws is not None and len(order.draws) == 10
     assert View(train, third.rows[:0]).order(torch.Generator()).rows.tolist() == []
+
+
+def test_a_run_on_shards_is_stopped_resumed_and_reported(negreplay: Negreplay):
+    """The same study on a folder of the same pictures ends the same."""
+    written(Path("pets"), label="txt")
+    for split, first in (("train", 0), ("test", 100)):
+        for i in range(20):
+            place = Path("folders/pets") / split / CLASSES[i % 3]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"im{i:04d}.png").write_bytes(png(first + i))
+    plain = photographs("no-replay")
+    recipe = replace(plain.recipes[0], learner=SLDARecipe(), first=None, following=None)
+    study = replace(plain, recipes=(recipe,))
+    done = run(negreplay, study)
+    assert done.code == 0 and "20 training images of 3 classes" in done.out and Path("out/report.html").exists()
+    assert run(negreplay, study, data=Path("folders"), out="plain").code == 0
+    assert numbers(Path("out")) == numbers(Path("plain"))
+    Path("out/results.csv").unlink()
+    assert negreplay("resume", "out").code == 0
+    assert numbers(Path("out")) == numbers(Path("plain"))
