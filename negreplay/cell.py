@@ -137,7 +137,7 @@ def _learn(
     Returns:
         How far it has come, for what `stop` has postponed to be saved and done.
     """
-    steps, here = journal.watch(learner.learn(experience)), start
+    steps, here = journal.watch(learner.learn(experience)), replace(start, taken=start.taken - journal.again)
     while True:
         with stop:
             step = next(steps, None)

@@ -37,8 +37,6 @@ class Place(NamedTuple):
     sweep: Sweep | None = None
 
 
-RUN_AGAIN = Mark({}, {"again": True})
-"""Stands for the end of a stage that is not recorded."""
 Yielded = TypeVar("Yielded")
 
 
@@ -67,6 +65,12 @@ class Journal:
         self.start = {name: clone(of) for name, of in learner.state_dict().items() if name not in constant}
         self.random = rng.get_state()
         self.stages: list[Stage] = []
+        self.taken = 0
+
+    @property
+    def again(self) -> int:
+        """How many steps of the earlier attempt are taken again, for the end of their stage was not recorded."""
+        return sum(mark.numbers.get("again", 0) for mark in self.marks)
 
     def watch(self, steps: Iterator[Yielded]) -> Iterator[Yielded]:
         """Passes steps on; stages that begin meanwhile are recorded here."""
@@ -78,6 +82,7 @@ class Journal:
                 return
             finally:
                 _present.reset(token)
+            self.taken += 1
             yield step
 
     def record(self) -> list[Mark]:
@@ -127,9 +132,9 @@ class Stage:
         self.optimizer: torch.optim.Optimizer | None = None
         self.schedule: LRScheduler | None = None
         self._earlier: Mark | None = None
-        self._begun = time.monotonic()
         if self.journal is None:
             return
+        self._begun = time.monotonic(), self.journal.taken
         own = {id(tensor) for tensor in self.journal.learner.parameters()}
         self.extra = [tensor for tensor in parameters if id(tensor) not in own]
         index = len(self.journal.stages)
@@ -183,8 +188,11 @@ class Stage:
         """The stage has taken its last step."""
         if self.journal is not None:
             self.optimizer = self.schedule = None
-            long = self._earlier is not None or time.monotonic() - self._begun >= self.journal.worth
-            self.end_mark = self.mark(ended=True) if long else RUN_AGAIN
+            begun, taken = self._begun
+            if self._earlier is not None or time.monotonic() - begun >= self.journal.worth:
+                self.end_mark = self.mark(ended=True)
+            else:
+                self.end_mark = Mark({}, {"again": self.journal.taken - taken})
 
     def mark(self, ended: bool = False) -> Mark:
         """The present state."""

@@ -48,6 +48,23 @@ def test_every_arm_resumes_to_the_bit(tmp_path: Path, arm: str, stop: int):
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+def test_steps_that_are_taken_again_count_once(tmp_path: Path):
+    """Else a worker that dies at the same step again and again would seem to come further each time."""
+    (cell,) = cells(digits("nr-gd"), tmp_path, "a", store=False)
+    parts = dict.fromkeys(event.step.part for event in learn_cell(replace(cell, seed=1)) if event.step)
+    _, second = parts
+    cell = cells(digits("nr-gd"), tmp_path, "b", store=False)[0]
+    taken: list[int] = []
+    for done in (1, 2):
+        events = learn_cell(cell)
+        for event in events:
+            if event.index == 1 and event.step and (event.step.part, event.step.done) == (second, done):
+                break
+        events.close()
+        taken.append(read_position(cell.checkpoint).taken)
+    assert taken[1] == taken[0] + 1
+
+
 def test_an_experience_ends_with_an_event_that_has_a_row_where_it_was_due(tmp_path: Path):
     study = digits("no-replay", stream=replace(digits().recipes[0].arriving, classes=1), evaluate_every=3)
     (cell,) = cells(study, tmp_path, "a", False)
