@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from negreplay.checkpoint import Checkpoints
-from negreplay.errors import DivergedError
+from negreplay.errors import DivergedError, UserError
 from negreplay.evaluation import Accuracies, evaluate
 from negreplay.interrupts import Postponed
 from negreplay.journal import Journal
@@ -69,9 +69,13 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
         except DivergedError as error:
             clock.add("classifier")
             with stop:
+                checkpoints.keep_start(journal, start)
                 checkpoints.go_back(journal, _set_back(cell, replace(start, seconds=dict(clock.seconds)), error))
             stop.act()
             return True
+        except UserError:
+            checkpoints.keep_start(journal, start)
+            raise
         accuracies, row, marks = None, None, []
         try:
             stop.act()
@@ -101,11 +105,12 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
 
 def _set_back(cell: Cell, start: Position, error: DivergedError) -> Position:
     """The start of an experience with one more setback, of which the user is told."""
+    where = f"in experience {start.learned + 1} {error.reason}"
     if not cell.goes_back:
-        raise DivergedError(error.reason, "lower its learning rate, or resume with --on-nan back.") from error
+        raise DivergedError(where, "lower its learning rate, or resume with --on-nan back.") from error
     if start.halvings == HALVINGS:
-        reason = f"{error.reason}, after the arm had gone back {HALVINGS} times"
-        raise DivergedError(reason) from error
+        reason = f"{where}, after the arm had gone back {HALVINGS} times"
+        raise DivergedError(reason, "run the study with a lower learning rate in another folder.") from error
     setback = Setback(start.learned, error.reason)
     if present().leads:
         sentence = (

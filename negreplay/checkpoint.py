@@ -71,14 +71,18 @@ class Checkpoints:
         """Writes a checkpoint inside an experience, whose `start` is written first if it is not there."""
         if not present().leads:
             return
-        if not self._base:
-            self._write(journal.start | {RANDOM_STATE: journal.random}, start)
+        self.keep_start(journal, start)
         marks = journal.record()
         tensors = {f"{i}.{name}": of for i, mark in enumerate(marks) for name, of in mark.tensors.items()}
         text = text_of(position, base=self._base, stages=[mark.numbers for mark in marks])
         path = inside(self.path)
         write_beside(path, before(path), seal(text, tensors))
         self._last = time.monotonic()
+
+    def keep_start(self, journal: Journal, start: Position) -> None:
+        """Writes the start of an experience if it is not there, so that what was learned before is not lost."""
+        if present().leads and not self._base:
+            self._write(journal.start | {RANDOM_STATE: journal.random}, start)
 
     def go_back(self, journal: Journal, position: Position) -> None:
         """Writes the start of an experience once more, which is to be learned in another way from now on."""

@@ -144,10 +144,12 @@ def setbacks_of(run: Run) -> list[str]:
     """Sentences on the arms that went back to the start of an experience, for a loss was not finite."""
     sentences: list[str] = []
     for cell in run.cells():
-        for experience, setbacks in groupby(read_position(cell.checkpoint).setbacks, lambda each: each.experience):
+        position = read_position(cell.checkpoint)
+        for experience, setbacks in groupby(position.setbacks, lambda each: each.experience):
+            verb = "learned" if experience < position.learned else "has come to learn"
             reasons = [setback.reason for setback in setbacks]
             sentences.append(
-                f"{cell.recipe.name} with seed {cell.seed} learned experience {experience + 1} at "
+                f"{cell.recipe.name} with seed {cell.seed} {verb} experience {experience + 1} at "
                 f"{SMALLER ** len(reasons):g} of its learning rates: before, {reasons[-1]}."
             )
     return sentences

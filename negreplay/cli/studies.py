@@ -6,7 +6,6 @@ What only some commands need, torch above all, is imported inside them, so that 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import tyro
 from rich.console import Console
@@ -15,10 +14,6 @@ from rich.table import Table
 from negreplay.errors import UserError
 from negreplay.recipe import Study
 from negreplay.studies import STUDIES, study
-
-if TYPE_CHECKING:
-    pass
-
 
 WHICH = """\
 Which way to learn? Three questions (docs/which.md has the numbers; study cifar50-winners):
