@@ -62,8 +62,9 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
     start, clock, stop = replace(position, experiences=len(stream)), Clock(position.seconds), Postponed()
     _forget_peak()
     for index in range(position.learned, len(stream)):
-        event = partial(Event, recipe.name, cell.seed, index, len(stream))
-        journal = Journal(learner, rng, constant, marks, start.slowed, WORTH * cell.every)
+        with stop:
+            event = partial(Event, recipe.name, cell.seed, index, len(stream))
+            journal = Journal(learner, rng, constant, marks, start.slowed, WORTH * cell.every)
         try:
             here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
         except DivergedError as error:
@@ -73,7 +74,7 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
                 checkpoints.go_back(journal, _set_back(cell, replace(start, seconds=dict(clock.seconds)), error))
             stop.act()
             return True
-        except UserError:
+        except (UserError, KeyboardInterrupt):
             checkpoints.keep_start(journal, start)
             raise
         accuracies, row, marks = None, None, []
