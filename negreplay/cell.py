@@ -62,11 +62,12 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
     start, clock, stop = replace(position, experiences=len(stream)), Clock(position.seconds), Postponed()
     _forget_peak()
     for index in range(position.learned, len(stream)):
-        with stop:
+        with stop:  # until the first step: without a journal nothing could be saved
             event = partial(Event, recipe.name, cell.seed, index, len(stream))
             journal = Journal(learner, rng, constant, marks, start.slowed, WORTH * cell.every)
+            experience = stream[index]
         try:
-            here = yield from _learn(learner, stream[index], journal, checkpoints, start, clock, stop, event)
+            here = yield from _learn(learner, experience, journal, checkpoints, start, clock, stop, event)
         except DivergedError as error:
             clock.add("classifier")
             with stop:
@@ -74,7 +75,7 @@ def _learn_on(cell: Cell) -> Generator[Event, None, bool]:
                 checkpoints.go_back(journal, _set_back(cell, replace(start, seconds=dict(clock.seconds)), error))
             stop.act()
             return True
-        except (UserError, KeyboardInterrupt):
+        except UserError:
             checkpoints.keep_start(journal, start)
             raise
         accuracies, row, marks = None, None, []

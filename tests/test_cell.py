@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from tiny import digits
 from negreplay import cell as cell_module
 from negreplay.cell import Clock, learn_cell
 from negreplay.checkpoint import Checkpoints
+from negreplay.journal import Journal
 from negreplay.learn import learn
 from negreplay.learners.latent_replay import LatentReplay
 from negreplay.optimize import Step
@@ -219,6 +221,24 @@ def test_a_signal_after_the_last_step_loses_nothing(tmp_path: Path, monkeypatch:
     assert learned(cut) == expected
     ours, theirs = state(cut), state(whole)
     assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_a_signal_between_two_experiences_waits_for_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It comes while the second experience is made ready, when nothing of the first has been saved."""
+    whole, cut = (cells(digits("no-replay"), tmp_path, name, store=False)[0] for name in ("whole", "cut"))
+    expected, calls = learned(whole), count()
+
+    def asked(*arguments: Any) -> Journal:
+        if next(calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return Journal(*arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(cell_module, "Journal", asked)
+        list(learn_cell(cut))
+    position = read_position(cut.checkpoint)
+    assert (position.learned, position.taken) == (1, 1)
+    assert learned(cut) == expected
 
 
 def last_step(whole: Cell) -> int:
