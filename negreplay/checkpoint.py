@@ -81,11 +81,11 @@ class Checkpoints:
 
     def keep_start(self, journal: Journal, start: Position) -> None:
         """Writes the start of an experience if it is not there, so that what was learned before is not lost."""
-        if present().leads and not self._base:
-            self._write(journal.start | {RANDOM_STATE: journal.random}, start)
+        if not self._base:
+            self.go_back(journal, start)
 
     def go_back(self, journal: Journal, position: Position) -> None:
-        """Writes the start of an experience once more, which is to be learned in another way from now on."""
+        """Writes the start of an experience, also once more where it is to be learned in another way from now on."""
         if present().leads:
             self._write(journal.start | {RANDOM_STATE: journal.random}, position)
 

@@ -141,12 +141,10 @@ class Stage:
         self.journal.stages.append(self)
         if index < len(self.journal.marks):
             mark = self.journal.marks[index]
-            if "again" in mark.numbers:
-                pass
-            elif mark.numbers["ended"]:
+            if mark.numbers.get("ended"):
                 self._restore(mark)
                 self.end_mark = mark
-            else:
+            elif "again" not in mark.numbers:
                 self._earlier = mark
 
     @property
@@ -189,6 +187,7 @@ class Stage:
         if self.journal is not None:
             self.optimizer = self.schedule = None
             begun, taken = self._begun
+            # A stage that went on from a mark may have taken long before it.
             if self._earlier is not None or time.monotonic() - begun >= self.journal.worth:
                 self.end_mark = self.mark(ended=True)
             else:

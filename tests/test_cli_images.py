@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shards import png, written
 from tiny import CLASSES, Negreplay, numbers, photographs, pretrained, refused, run, tree
 from tiny import unfinished as unfinished_in
+
+from negreplay.recipe import SLDARecipe
 
 
 def test_images_that_are_not_there(negreplay: Negreplay):
@@ -137,3 +140,23 @@ def test_names_that_are_no_text_or_look_like_markup_come_as_far_as_the_report(ne
     assert r"class caf\udce9,class d\x1b[1mog,class eel" in Path("out [x]/results.csv").read_text(encoding="utf-8")
     page = Path("out [x]/report.html").read_text(encoding="utf-8")
     assert "[/b] pets" in page and r"caf\udce9" in page and r"d\x1b[1mog" in page and "\x1b" not in page
+
+
+def test_a_run_on_shards_is_stopped_resumed_and_reported(negreplay: Negreplay):
+    """The same study on a folder of the same pictures ends the same."""
+    written(Path("pets"), label="txt")
+    for split, first in (("train", 0), ("test", 100)):
+        for i in range(20):
+            place = Path("folders/pets") / split / CLASSES[i % 3]
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"im{i:04d}.png").write_bytes(png(first + i))
+    plain = photographs("no-replay")
+    recipe = replace(plain.recipes[0], learner=SLDARecipe(), first=None, following=None)
+    study = replace(plain, recipes=(recipe,))
+    done = run(negreplay, study)
+    assert done.code == 0 and "20 training images of 3 classes" in done.out and Path("out/report.html").exists()
+    assert run(negreplay, study, data=Path("folders"), out="plain").code == 0
+    assert numbers(Path("out")) == numbers(Path("plain"))
+    Path("out/results.csv").unlink()
+    assert negreplay("resume", "out").code == 0
+    assert numbers(Path("out")) == numbers(Path("plain"))

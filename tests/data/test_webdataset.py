@@ -6,8 +6,6 @@ import os
 import re
 import tarfile
 import warnings
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import Negreplay, numbers, photographs, run
+from shards import CLASSES, png, sample, shard, two_splits, written
 from torch import Tensor
 
 from negreplay.builders.streams import build_data, build_stream
@@ -25,56 +23,13 @@ from negreplay.data.overview import overview
 from negreplay.data.selected import every
 from negreplay.data.webdataset import ShardImages, are_shards, load_shards
 from negreplay.errors import UserError
-from negreplay.recipe import Augment, ImageRecipe, Scenario, SLDARecipe, StreamRecipe
+from negreplay.recipe import Augment, ImageRecipe, Scenario, StreamRecipe
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports, on every import
     from webdataset.tariterators import group_by_keys, tar_file_iterator
-    from webdataset.writer import ShardWriter
 
 PLAIN = ImageRecipe()
-CLASSES = ("cat", "dog", "eel")
-
-
-def png(seed: int, size: int = 8) -> bytes:
-    pixels = np.random.RandomState(seed).randint(0, 256, (size, size, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def shard(path: Path, *files: tuple[str, bytes] | tarfile.TarInfo) -> Path:
-    """A tar of these files, or of other members."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for of in files:
-            info = of if isinstance(of, tarfile.TarInfo) else tarfile.TarInfo(of[0])
-            content = b"" if isinstance(of, tarfile.TarInfo) else of[1]
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
-
-
-def sample(key: str, label: str, seed: int = 0) -> list[tuple[str, bytes]]:
-    return [(f"{key}.png", png(seed)), (f"{key}.cls", label.encode())]
-
-
-def two_splits(folder: Path, train: Iterable[Any], test: Iterable[Any] = sample("t", "cat")) -> Path:
-    shard(folder / "train-000000.tar", *train)
-    shard(folder / "test-000000.tar", *test)
-    return folder
-
-
-def written(folder: Path, images: int = 20, at_once: int = 6, label: str = "cls") -> Path:
-    """Shards that webdataset has written."""
-    folder.mkdir()
-    for split, first in (("train", 0), ("test", 100)):
-        with ShardWriter(str(folder / f"{split}-%06d.tar"), maxcount=at_once, verbose=0) as sink:
-            for i in range(images):
-                name = CLASSES[i % 3]
-                of = {"json": {"label": name}, "cls": i % 3, "txt": name}[label]
-                sink.write({"__key__": f"{i % 7}/im{i:04d}", "png": png(first + i), label: of})
-    return folder
 
 
 def read_by_webdataset(folder: Path, split: str) -> list[dict[str, Any]]:
@@ -296,23 +251,3 @@ def test_some_rows_of_shards_are_read_in_sequence_too(tmp_path: Path, monkeypatc
     order = View(stream.train, stream[0].data.rows).order(torch.Generator().manual_seed(0))
     assert order.draws is not None and len(order.draws) == 10
     assert View(train, third.rows[:0]).order(torch.Generator()).rows.tolist() == []
-
-
-def test_a_run_on_shards_is_stopped_resumed_and_reported(negreplay: Negreplay):
-    """The same study on a folder of the same pictures ends the same."""
-    written(Path("pets"), label="txt")
-    for split, first in (("train", 0), ("test", 100)):
-        for i in range(20):
-            place = Path("folders/pets") / split / CLASSES[i % 3]
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"im{i:04d}.png").write_bytes(png(first + i))
-    plain = photographs("no-replay")
-    recipe = replace(plain.recipes[0], learner=SLDARecipe(), first=None, following=None)
-    study = replace(plain, recipes=(recipe,))
-    done = run(negreplay, study)
-    assert done.code == 0 and "20 training images of 3 classes" in done.out and Path("out/report.html").exists()
-    assert run(negreplay, study, data=Path("folders"), out="plain").code == 0
-    assert numbers(Path("out")) == numbers(Path("plain"))
-    Path("out/results.csv").unlink()
-    assert negreplay("resume", "out").code == 0
-    assert numbers(Path("out")) == numbers(Path("plain"))
